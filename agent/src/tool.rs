@@ -1,0 +1,77 @@
+//! What a tool is to the agent: a name, an argument schema, a declared effect, a run.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use engine::ToolSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a tool may do to the world. Decides the default approval, and what happens to a call that a crash cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// Changes nothing that running it a second time would change again; may be repeated after a crash.
+    Read,
+    /// Changes something: files, processes. Never repeated without asking.
+    Write,
+    /// Reaches other machines.
+    Network,
+    /// Costs money.
+    Spend,
+}
+
+/// What a run may use.
+#[derive(Debug, Clone)]
+pub struct ToolContext {
+    /// The same for every run of the same call, also after a crash: `turn/call`. Makes a repeated write recognisable.
+    pub key: String,
+    /// The turn, for provenance.
+    pub turn: i64,
+    /// How long the run may take.
+    pub timeout: Duration,
+}
+
+/// A failure that the model is told of, so that it can do something else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ToolError(pub String);
+
+/// A running tool. Dropping it stops whatever it has started.
+pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<String, ToolError>> + Send + 'a>>;
+
+/// One thing the agent can do.
+pub trait Tool: Send + Sync {
+    /// The name, the description and the argument schema that the model gets.
+    fn schema(&self) -> ToolSchema;
+    /// The declared effect.
+    fn effect(&self) -> Effect;
+    /// Runs a call whose arguments fit the schema. The text is what the model reads; the agent caps it.
+    fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a>;
+}
+
+/// The tools of an agent, in the order in which the model is told of them.
+#[derive(Default)]
+pub struct Toolbox {
+    tools: Vec<Box<dyn Tool>>,
+}
+
+impl Toolbox {
+    /// A toolbox of `tools`.
+    #[must_use]
+    pub fn new(tools: Vec<Box<dyn Tool>>) -> Self {
+        Self { tools }
+    }
+
+    /// The tool called `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&dyn Tool> {
+        self.tools.iter().map(AsRef::as_ref).find(|tool| tool.schema().name == name)
+    }
+
+    /// All tools.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Tool> {
+        self.tools.iter().map(AsRef::as_ref)
+    }
+}

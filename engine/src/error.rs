@@ -1,0 +1,29 @@
+//! What can go wrong in the engine, in sentences for the owner.
+
+use std::path::PathBuf;
+
+/// An error of the engine. Each message says what was wrong, with which value, and what to do.
+#[derive(Debug, Clone, thiserror::Error, PartialEq)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum EngineError {
+    #[error("no model at {}; give a GGUF file, or run without --model for the demo model", path.display())]
+    NoSuchModel { path: PathBuf },
+    #[error("{} is not a model that can be loaded: {reason}", path.display())]
+    BadModel { path: PathBuf, reason: String },
+    #[error("{} has no chat template, so it cannot be talked to; choose an instruction-tuned GGUF", path.display())]
+    NoTemplate { path: PathBuf },
+    #[error("the prompt has {tokens} tokens and the context holds {context}; shorten it or raise `context` in [model]")]
+    PromptTooLong { tokens: u32, context: u32 },
+    #[error("the script {} is wrong in line {line}: {reason}", path.display())]
+    BadScript { path: PathBuf, line: usize, reason: String },
+    #[error("the chat template failed: {0}")]
+    Template(String),
+    #[error("a tool cannot be offered to the model: {0}")]
+    ToolSchema(String),
+    #[error("decoding failed: {0}")]
+    Decode(String),
+    #[error("loading was cancelled")]
+    LoadCancelled,
+    #[error("the model thread has ended")]
+    Gone,
+}

@@ -1,0 +1,92 @@
+//! The stream that a generation is, and how it ends.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::{EngineError, Message};
+
+/// One piece of a reply.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delta {
+    /// Prefill has got this far; sent at the start of each prefill batch and at the end of the last.
+    Prefill {
+        /// Tokens in the cache.
+        done: u32,
+        /// Tokens of the prompt.
+        total: u32,
+    },
+    /// Text of the reply; whole UTF-8 characters, markers removed.
+    Text(String),
+    /// Reasoning; whole UTF-8 characters, markers removed.
+    Reasoning(String),
+    /// The generation is over; the last delta.
+    Finish(Box<Finish>),
+}
+
+/// Why a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model ended its turn.
+    Stop,
+    /// The model ended its turn with tool calls.
+    ToolCalls,
+    /// `max_tokens` was reached, or the context is full.
+    Length,
+    /// The deadline passed.
+    Deadline,
+    /// The receiver was dropped.
+    Cancelled,
+}
+
+/// The end of a generation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finish {
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// The whole reply, as it goes into the next request.
+    pub message: Message,
+    /// Tokens.
+    pub usage: Usage,
+    /// Times and rates.
+    pub timings: Timings,
+    /// Why less of the prompt was reused than the previous request held; `None`: all of it was.
+    pub cache_miss: Option<String>,
+}
+
+/// Tokens of one generation, or of all generations of a turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Prompt: reused + prefilled.
+    pub prompt_tokens: u32,
+    /// Found in the KV cache.
+    pub reused_tokens: u32,
+    /// Decoded to fill the KV cache.
+    pub prefilled_tokens: u32,
+    /// Generated.
+    pub completion_tokens: u32,
+}
+
+/// Times of one generation. Rates are `None` where nothing was measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// From the request to the first generated token, in milliseconds.
+    pub first_token_ms: f64,
+    /// Time in prefill, in milliseconds.
+    pub prefill_ms: f64,
+    /// Time in decode and sampling, in milliseconds.
+    pub decode_ms: f64,
+}
+
+/// A running generation. Dropping it stops decoding within one token.
+#[derive(Debug)]
+pub struct Generation {
+    pub(crate) deltas: mpsc::Receiver<Result<Delta, EngineError>>,
+}
+
+impl Generation {
+    /// The next delta; `None` after [`Delta::Finish`] or an error.
+    pub async fn next(&mut self) -> Option<Result<Delta, EngineError>> {
+        self.deltas.recv().await
+    }
+}

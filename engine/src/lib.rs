@@ -1,0 +1,15 @@
+//! One thread owns the model: load, render, tokenize, prefill, sample, stream.
+//!
+//! Deliberately not here: what to say to the model and what to do with its answer (`agent`), and anything kept on disk (`memory`).
+
+mod backend;
+mod error;
+mod generation;
+mod message;
+mod options;
+
+pub use backend::{Backend, Engine};
+pub use error::EngineError;
+pub use generation::{Delta, Finish, FinishReason, Generation, Timings, Usage};
+pub use message::{Message, Role, ToolCall, ToolSchema};
+pub use options::{CacheType, LoadOptions, ModelInfo, ModelSource, Request, Sampling};

@@ -1,0 +1,137 @@
+//! How a model is loaded and what a generation may do.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Message, ToolSchema};
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// A GGUF file.
+    File(PathBuf),
+    /// A GGUF inside the executable.
+    Embedded {
+        /// What the model is called in events and messages.
+        name: &'static str,
+        /// The whole GGUF.
+        bytes: &'static [u8],
+    },
+    /// Given replies instead of a model, for tests and for showing things (DESIGN §8).
+    Script(PathBuf),
+}
+
+/// Element type of the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names are llama.cpp's own")]
+pub enum CacheType {
+    F32,
+    F16,
+    Bf16,
+    Q8_0,
+    Q5_1,
+    Q5_0,
+    Q4_1,
+    Q4_0,
+}
+
+/// How to load a model. The defaults are those of a box that runs day and night (DESIGN §5).
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadOptions {
+    /// The model.
+    pub source: ModelSource,
+    /// Context length in tokens; `None`: the smaller of the model's own and 32,768.
+    pub context: Option<u32>,
+    /// Type of the K cache.
+    pub cache_type_k: CacheType,
+    /// Type of the V cache; a quantised one needs flash attention.
+    pub cache_type_v: CacheType,
+    /// Map the file instead of reading it.
+    pub mmap: bool,
+    /// Flash attention.
+    pub flash_attention: bool,
+    /// Layers on the GPU; `None`: all, when there is one.
+    pub gpu_layers: Option<u32>,
+    /// Threads; `None`: the physical cores.
+    pub threads: Option<u32>,
+    /// Tokens in one prefill batch.
+    pub batch: u32,
+}
+
+impl LoadOptions {
+    /// The defaults for `source`.
+    #[must_use]
+    pub fn new(source: ModelSource) -> Self {
+        Self {
+            source,
+            context: None,
+            cache_type_k: CacheType::Q4_0,
+            cache_type_v: CacheType::Q4_0,
+            mmap: false,
+            flash_attention: true,
+            gpu_layers: None,
+            threads: None,
+            batch: 512,
+        }
+    }
+}
+
+/// What is known of a loaded model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// `general.name` of the GGUF, else the file's stem.
+    pub name: String,
+    /// `general.architecture`, or `script`.
+    pub architecture: String,
+    /// Parameters, in units.
+    pub parameters: u64,
+    /// Bytes of the weights.
+    pub weight_bytes: u64,
+    /// The context in use, in tokens.
+    pub context: u32,
+    /// The context the model was trained for, in tokens.
+    pub trained_context: u32,
+    /// Whether the template has a place for tools.
+    pub tools: bool,
+    /// What to fall back on where a [`Sampling`] field is `None`: from the GGUF, else the engine's own.
+    pub sampling: Sampling,
+    /// Milliseconds from the command to load to the model being ready.
+    pub load_ms: f64,
+}
+
+/// How the next token is chosen. `None`: the model's recommendation from its GGUF, else the engine's default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// 0 is greedy.
+    pub temperature: Option<f32>,
+    /// Nucleus, 0 to 1.
+    pub top_p: Option<f32>,
+    /// Candidates kept; 0 keeps all.
+    pub top_k: Option<i32>,
+    /// Least probability relative to the best, 0 to 1.
+    pub min_p: Option<f32>,
+    /// 1 is off.
+    pub repeat_penalty: Option<f32>,
+    /// Seed of the sampler.
+    pub seed: Option<u32>,
+}
+
+/// One generation.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The conversation, system block first.
+    pub messages: Vec<Message>,
+    /// The tools that may be called; empty: none.
+    pub tools: Vec<ToolSchema>,
+    /// How to sample.
+    pub sampling: Sampling,
+    /// Most tokens to generate; `None`: up to the end of the context.
+    pub max_tokens: Option<u32>,
+    /// When to stop.
+    pub deadline: Option<Instant>,
+    /// JSON Schema that the text must follow; not together with tools.
+    pub json_schema: Option<serde_json::Value>,
+}

@@ -1,0 +1,2 @@
+//! paguro
+fn main() {}
