@@ -1,2 +1,35 @@
-//! llama-sys
-pub use llama_cpp_2; pub use llama_cpp_sys_2;
+//! llama.cpp for the engine: the crates `llama-cpp-2` and `llama-cpp-sys-2`, and our shim over what they lack.
+//!
+//! The shim (`shim/*.cpp`) wraps llama.cpp's own `common` library: chat templates rendered with tools, grammar and
+//! parser; replies parsed, whole or partial; grammars in a sampler that reports instead of throwing. It speaks JSON
+//! text and status codes, one file per subject; every export catches everything, so nothing unwinds across the border.
+//!
+//! Deliberately not here: what to do with any of it. Loading, decoding and scheduling are the engine's.
+
+#![allow(
+    unsafe_code,
+    reason = "this crate is the border to C++; each block says which rule makes it sound"
+)]
+
+mod abort;
+mod chat;
+mod error;
+mod grammar;
+mod info;
+mod log;
+mod reply;
+mod vocab;
+
+pub use llama_cpp_2;
+pub use llama_cpp_sys_2;
+
+pub use abort::with_abort_flag;
+pub use chat::{
+    Capabilities, ChatTemplate, RenderInput, Rendered, ToolChoice, Trigger, TriggerKind,
+};
+pub use error::{ErrorKind, ShimError};
+pub use grammar::{GrammarSampler, json_schema_to_grammar};
+pub use info::{BuildInfo, build_info};
+pub use log::{LogLevel, log_lines_of, send_logs_to, silence_logs};
+pub use reply::{ParsedReply, ParsedToolCall, ReplyParser};
+pub use vocab::{preserved_tokens, special_token_texts};
