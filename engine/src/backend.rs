@@ -1,52 +1,169 @@
-//! The model thread: a bounded mailbox in front of one [`Backend`].
+//! What a model can do, and where it sends what it generates.
 
-use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
-use crate::{Delta, EngineError, Finish, Generation, LoadOptions, ModelInfo, Request};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{Delta, EngineError, Finish, ModelInfo, Request};
 
 /// What a model can do. Lives on the model thread; implementations need not be `Send`.
-pub trait Backend {
+///
+/// One request at a time: continuous batching will replace `generate` by steps over sequences.
+pub(crate) trait Backend {
     /// What is known of the model.
     fn info(&self) -> &ModelInfo;
     /// Tokens of `text` by the model's own tokenizer, no special tokens added.
     fn count_tokens(&self, text: &str) -> Result<u32, EngineError>;
-    /// Generates one reply. `sink` gets every delta but the finish; `Break` stops within one token.
-    fn generate(
-        &mut self,
-        request: &Request,
-        sink: &mut dyn FnMut(Delta) -> ControlFlow<()>,
-    ) -> Result<Finish, EngineError>;
+    /// Generates one reply into `sink`, which gets every delta but the finish.
+    /// Asks [`Sink::stopped`] at least once a token and then ends with `FinishReason::Cancelled`.
+    fn generate(&mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Finish, EngineError>;
 }
 
-/// Handle to the model thread: cheap to clone, the last drop ends and joins the thread.
-#[derive(Debug, Clone)]
-pub struct Engine {}
+/// How a generation ends: the deltas that did not fit the channel, then the finish or an error.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) rest: Vec<Delta>,
+    pub(crate) result: Result<Finish, EngineError>,
+}
 
-impl Engine {
-    /// Loads the model on its own thread. `progress` gets 0.0 to 1.0 on that thread; `Break` cancels.
-    pub async fn load(
-        options: LoadOptions,
-        progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static,
-    ) -> Result<Self, EngineError> {
-        let _ = (options, progress);
-        Err(EngineError::Gone)
+/// Where one generation goes. It never blocks the model on a slow receiver: what the bounded channel cannot take is
+/// merged into as few deltas as possible, at most one reply long, and sent as soon as there is room.
+pub(crate) struct Sink<'a> {
+    deltas: mpsc::Sender<Delta>,
+    ending: oneshot::Sender<Ending>,
+    rest: Vec<Delta>,
+    stop: Stop,
+    runtime: &'a Runtime,
+}
+
+/// Says whether anybody still waits for a generation. Cheap to ask from any thread.
+#[derive(Clone)]
+pub(crate) struct Stop {
+    deltas: mpsc::WeakSender<Delta>,
+    engine: watch::Receiver<()>,
+}
+
+impl Stop {
+    /// Whether the receiver or the last `Engine` has been dropped.
+    pub(crate) fn stopped(&self) -> bool {
+        let no_receiver = self.deltas.upgrade().is_none_or(|deltas| deltas.is_closed());
+        no_receiver || self.engine.has_changed().is_err()
+    }
+}
+
+impl<'a> Sink<'a> {
+    /// A sink into `deltas` and `ending` that stops when the sending half of `engine` is dropped.
+    pub(crate) fn new(
+        deltas: mpsc::Sender<Delta>,
+        ending: oneshot::Sender<Ending>,
+        engine: watch::Receiver<()>,
+        runtime: &'a Runtime,
+    ) -> Self {
+        let stop = Stop { deltas: deltas.downgrade(), engine };
+        Self { deltas, ending, rest: Vec::new(), stop, runtime }
     }
 
-    /// What is known of the model.
-    #[must_use]
-    pub fn info(&self) -> &ModelInfo {
-        unimplemented!()
+    /// Sends `delta`, or keeps it until there is room.
+    pub(crate) fn send(&mut self, delta: Delta) {
+        push_merged(&mut self.rest, delta);
+        let mut sent = 0;
+        while let Some(delta) = self.rest.get(sent) {
+            let Ok(permit) = self.deltas.try_reserve() else {
+                break;
+            };
+            permit.send(delta.clone());
+            sent += 1;
+        }
+        self.rest.drain(..sent);
     }
 
-    /// Tokens of each text by the model's own tokenizer.
-    pub async fn count_tokens(&self, texts: Vec<String>) -> Result<Vec<u32>, EngineError> {
-        let _ = texts;
-        Err(EngineError::Gone)
+    /// Whether nobody waits for this generation any more.
+    pub(crate) fn stopped(&self) -> bool {
+        self.deltas.is_closed() || self.stop.engine.has_changed().is_err()
     }
 
-    /// Starts a generation; waits while the mailbox is full.
-    pub async fn generate(&self, request: Request) -> Result<Generation, EngineError> {
-        let _ = request;
-        Err(EngineError::Gone)
+    /// The same question for another thread or a callback.
+    pub(crate) fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Waits for `time`, but not past `deadline` and not when nobody waits any more.
+    pub(crate) fn pause(&mut self, time: Duration, deadline: Option<Instant>) {
+        let end = Instant::now() + time;
+        let end = deadline.map_or(end, |deadline| end.min(deadline));
+        let (deltas, engine) = (&self.deltas, &mut self.stop.engine);
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep_until(end.into()) => {}
+                () = deltas.closed() => {}
+                _ = engine.changed() => {}
+            }
+        });
+    }
+
+    /// Ends the generation. A receiver that is gone misses nothing.
+    pub(crate) fn finish(self, result: Result<Finish, EngineError>) {
+        let _ = self.ending.send(Ending { rest: self.rest, result });
+    }
+}
+
+/// Appends `delta` to `rest`, merged with the last one when both are of one kind.
+fn push_merged(rest: &mut Vec<Delta>, delta: Delta) {
+    match (rest.last_mut(), delta) {
+        (Some(Delta::Text(last)), Delta::Text(more)) | (Some(Delta::Reasoning(last)), Delta::Reasoning(more)) => last.push_str(&more),
+        (Some(last @ Delta::Prefill { .. }), more @ Delta::Prefill { .. }) => *last = more,
+        (_, delta) => rest.push(delta),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Delta {
+        Delta::Text(text.into())
+    }
+
+    #[test]
+    fn a_slow_receiver_gets_merged_deltas_in_order() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (deltas, mut receiver) = mpsc::channel(1);
+        let (ending, end) = oneshot::channel();
+        let (_engine, alive) = watch::channel(());
+        let mut sink = Sink::new(deltas, ending, alive, &runtime);
+        sink.send(text("a"));
+        sink.send(text("b"));
+        sink.send(text("c"));
+        assert_eq!(receiver.try_recv(), Ok(text("a")));
+        sink.send(text("d"));
+        sink.send(Delta::Prefill { done: 1, total: 9 });
+        sink.send(Delta::Prefill { done: 2, total: 9 });
+        assert_eq!(receiver.try_recv(), Ok(text("bcd")));
+        sink.finish(Err(EngineError::Gone));
+        let end = end.blocking_recv().unwrap();
+        assert_eq!(end.rest, vec![Delta::Prefill { done: 2, total: 9 }]);
+    }
+
+    #[test]
+    fn a_sink_stops_with_its_receiver_or_its_engine() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        for drop_engine in [false, true] {
+            let (deltas, receiver) = mpsc::channel(1);
+            let (engine, alive) = watch::channel(());
+            let mut sink = Sink::new(deltas, oneshot::channel().0, alive, &runtime);
+            let stop = sink.stop();
+            assert!(!sink.stopped() && !stop.stopped());
+            let (mut engine, mut receiver) = (Some(engine), Some(receiver));
+            if drop_engine {
+                engine.take().map(drop)
+            } else {
+                receiver.take().map(drop)
+            };
+            assert!(sink.stopped() && stop.stopped());
+            let before = Instant::now();
+            sink.pause(Duration::from_secs(60), None);
+            assert!(before.elapsed() < Duration::from_secs(5));
+        }
     }
 }

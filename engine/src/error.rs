@@ -22,6 +22,8 @@ pub enum EngineError {
     ToolSchema(String),
     #[error("decoding failed: {0}")]
     Decode(String),
+    #[error("the model thread cannot be started: {0}")]
+    Thread(String),
     #[error("loading was cancelled")]
     LoadCancelled,
     #[error("the model thread has ended")]

@@ -1,8 +1,9 @@
 //! The stream that a generation is, and how it ends.
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::backend::Ending;
 use crate::{EngineError, Message};
 
 /// One piece of a reply.
@@ -79,14 +80,48 @@ pub struct Timings {
 }
 
 /// A running generation. Dropping it stops decoding within one token.
+///
+/// Reading slowly does not slow the model: deltas that wait are merged.
 #[derive(Debug)]
 pub struct Generation {
-    pub(crate) deltas: mpsc::Receiver<Result<Delta, EngineError>>,
+    deltas: mpsc::Receiver<Delta>,
+    rest: std::vec::IntoIter<Delta>,
+    end: End,
+}
+
+/// Where the end of a generation comes from.
+#[derive(Debug)]
+enum End {
+    Pending(oneshot::Receiver<Ending>),
+    Arrived(Result<Finish, EngineError>),
+    Told,
 }
 
 impl Generation {
-    /// The next delta; `None` after [`Delta::Finish`] or an error.
+    pub(crate) fn new(deltas: mpsc::Receiver<Delta>, ending: oneshot::Receiver<Ending>) -> Self {
+        Self { deltas, rest: Vec::new().into_iter(), end: End::Pending(ending) }
+    }
+
+    /// The next delta; `None` after [`Delta::Finish`] or an error. May be cancelled at any time without losing a delta.
     pub async fn next(&mut self) -> Option<Result<Delta, EngineError>> {
-        self.deltas.recv().await
+        if let Some(delta) = self.deltas.recv().await {
+            return Some(Ok(delta));
+        }
+        if let End::Pending(ending) = &mut self.end {
+            // The ending is dropped unsent only when the thread ends, by a panic or because the last `Engine` is gone.
+            let (rest, result) = match ending.await {
+                Ok(ending) => (ending.rest, ending.result),
+                Err(_) => (Vec::new(), Err(EngineError::Gone)),
+            };
+            self.rest = rest.into_iter();
+            self.end = End::Arrived(result);
+        }
+        if let Some(delta) = self.rest.next() {
+            return Some(Ok(delta));
+        }
+        match std::mem::replace(&mut self.end, End::Told) {
+            End::Arrived(result) => Some(result.map(|finish| Delta::Finish(Box::new(finish)))),
+            End::Pending(_) | End::Told => None,
+        }
     }
 }

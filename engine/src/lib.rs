@@ -3,12 +3,15 @@
 //! Deliberately not here: what to say to the model and what to do with its answer (`agent`), and anything kept on disk (`memory`).
 
 mod backend;
+mod engine;
 mod error;
 mod generation;
 mod message;
 mod options;
+mod scripted;
+mod thread;
 
-pub use backend::{Backend, Engine};
+pub use engine::Engine;
 pub use error::EngineError;
 pub use generation::{Delta, Finish, FinishReason, Generation, Timings, Usage};
 pub use message::{Message, Role, ToolCall, ToolSchema};

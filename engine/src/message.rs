@@ -41,24 +41,13 @@ impl Message {
     /// A message of `role` with plain text.
     #[must_use]
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self {
-            role,
-            content: content.into(),
-            reasoning: None,
-            tool_calls: Vec::new(),
-            tool_call_id: None,
-            name: None,
-        }
+        Self { role, content: content.into(), reasoning: None, tool_calls: Vec::new(), tool_call_id: None, name: None }
     }
 
     /// The result of the call `call`.
     #[must_use]
     pub fn tool(call: &ToolCall, content: impl Into<String>) -> Self {
-        Self {
-            tool_call_id: Some(call.id.clone()),
-            name: Some(call.name.clone()),
-            ..Self::new(Role::Tool, content)
-        }
+        Self { tool_call_id: Some(call.id.clone()), name: Some(call.name.clone()), ..Self::new(Role::Tool, content) }
     }
 }
 

@@ -120,7 +120,7 @@ pub struct Sampling {
 }
 
 /// One generation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The conversation, system block first.
     pub messages: Vec<Message>,

@@ -1,0 +1,117 @@
+//! The handle to the model thread.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::backend::Backend;
+use crate::thread::{Command, DELTAS, MAILBOX, Progress, load_backend, run};
+use crate::{EngineError, Generation, LoadOptions, ModelInfo, Request};
+
+/// Handle to the model thread: cheap to clone. The last drop stops a running generation within one token, then ends
+/// and joins the thread; generations still waiting end with [`EngineError::Gone`].
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    info: ModelInfo,
+    /// `None` only while dropping.
+    mailbox: Option<mpsc::Sender<Command>>,
+    /// Its drop tells the thread to stop.
+    alive: Option<watch::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Loads the model on its own thread. `progress` gets 0.0 to 1.0 on that thread; `Break` cancels, and so does
+    /// dropping the future.
+    ///
+    /// # Errors
+    /// What is wrong with the model, or [`EngineError::LoadCancelled`].
+    pub async fn load(options: LoadOptions, progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static) -> Result<Self, EngineError> {
+        Self::start(progress, move |progress| load_backend(&options, progress)).await
+    }
+
+    /// Starts the thread around the backend that `load` makes there.
+    pub(crate) async fn start<L>(mut progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static, load: L) -> Result<Self, EngineError>
+    where
+        L: FnOnce(Progress<'_>) -> Result<Box<dyn Backend>, EngineError> + Send + 'static,
+    {
+        let (mailbox, commands) = mpsc::channel(MAILBOX);
+        let (alive, watcher) = watch::channel(());
+        let (ready, loaded) = oneshot::channel::<Result<ModelInfo, EngineError>>();
+        let thread = std::thread::Builder::new()
+            .name("model".into())
+            .spawn(move || {
+                let mut progress = |done: f32| match ready.is_closed() {
+                    true => ControlFlow::Break(()),
+                    false => progress(done),
+                };
+                match load(&mut progress) {
+                    Ok(backend) => {
+                        if ready.send(Ok(backend.info().clone())).is_ok() {
+                            run(backend, commands, &watcher);
+                        }
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                    }
+                }
+            })
+            .map_err(|error| EngineError::Thread(error.to_string()))?;
+        let info = loaded.await.map_err(|_| EngineError::Gone)??;
+        let (mailbox, alive, thread) = (Some(mailbox), Some(alive), Some(thread));
+        Ok(Self { inner: Arc::new(Inner { info, mailbox, alive, thread }) })
+    }
+
+    /// What is known of the model.
+    #[must_use]
+    pub fn info(&self) -> &ModelInfo {
+        &self.inner.info
+    }
+
+    /// Tokens of each text by the model's own tokenizer, no special tokens added. Waits for a running generation.
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`] when the thread has ended.
+    pub async fn count_tokens(&self, texts: Vec<String>) -> Result<Vec<u32>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::CountTokens { texts, reply }).await?;
+        answer.await.map_err(|_| EngineError::Gone)?
+    }
+
+    /// Starts a generation; waits while the mailbox is full. What is wrong with the request comes by the stream.
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`] when the thread has ended.
+    pub async fn generate(&self, request: Request) -> Result<Generation, EngineError> {
+        let (deltas, stream) = mpsc::channel(DELTAS);
+        let (ending, end) = oneshot::channel();
+        self.send(Command::Generate { request: Box::new(request), deltas, ending }).await?;
+        Ok(Generation::new(stream, end))
+    }
+
+    async fn send(&self, command: Command) -> Result<(), EngineError> {
+        let mailbox = self.inner.mailbox.as_ref().ok_or(EngineError::Gone)?;
+        mailbox.send(command).await.map_err(|_| EngineError::Gone)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.alive.take());
+        drop(self.mailbox.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic has been reported by the hook and told to every caller as `Gone`.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
