@@ -1,1 +1,16 @@
-//! memory
+//! What Paguro remembers: one thread owns one SQLite file with the journal (what happened) and recall (what is worth
+//! finding again).
+//!
+//! [`Store`] is the handle. It knows nothing of models and embeddings: texts come in, texts and `&[f32]` come in, rows go
+//! out. It decides nothing either; what a step means is the agent's business.
+
+mod error;
+mod journal;
+pub mod limits;
+mod recall;
+mod store;
+
+pub use error::StoreError;
+pub use journal::{Accepted, Ending, Inbound, Outbound, OutboundRow, SessionRow, StepRow, TurnRow, TurnState};
+pub use recall::{Found, Note, NotePage, NoteRow};
+pub use store::Store;

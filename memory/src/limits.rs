@@ -1,0 +1,47 @@
+//! Every limit of this crate, and what happens at it.
+
+/// Commands that wait for the memory thread. A caller that finds the mailbox full waits.
+pub const MAILBOX: usize = 64;
+
+/// How long a statement waits for a lock that another program (a shell with `sqlite3`) holds; then it fails.
+pub const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Bytes of a message's text, of its data, of a system block, of an outcome. More is refused.
+pub const TEXT_BYTES: usize = 16 << 20;
+
+/// Bytes of a step's body as JSON. More is refused.
+pub const STEP_BYTES: usize = 16 << 20;
+
+/// Bytes of a name: channel, session, kind of step, platform id, note id, note key. More is refused.
+pub const NAME_BYTES: usize = 1 << 10;
+
+/// Bytes of a note. More is refused.
+pub const NOTE_BYTES: usize = 1 << 20;
+
+/// Rows of one listing (open turns, unsent messages, sessions, notes). A longer list is cut there; ask again for the rest.
+pub const LIST_ROWS: usize = 1_000;
+
+/// Words of a query that count; later ones are ignored.
+pub const QUERY_WORDS: usize = 32;
+
+/// Notes found by one search. A larger `limit` is taken as this one.
+pub const SEARCH_RESULTS: usize = 100;
+
+/// Notes that the words and the vector each put forward, before they are merged.
+pub const SEARCH_CANDIDATES: usize = 200;
+
+/// Matching words that `why` names.
+pub const WHY_WORDS: usize = 8;
+
+/// Numbers in a vector; what sqlite-vec can store. More is refused.
+pub const VECTOR_DIMENSION: usize = 8_192;
+
+/// A database up to this size is checked at every open, for some ten milliseconds at most.
+pub const CHECK_ALWAYS_BYTES: u64 = 8 << 20;
+
+/// A database up to this size is checked at open when the last process did not close it. A larger one is not checked at
+/// open, so that starting stays quick however long the history: `Store::check` does it on request.
+pub const CHECK_UNCLEAN_BYTES: u64 = 128 << 20;
+
+/// Size to which the write-ahead log is cut back after a checkpoint.
+pub const WAL_BYTES: u64 = 16 << 20;
