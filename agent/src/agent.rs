@@ -1,0 +1,228 @@
+//! The agent: accepts messages, runs turns, takes answers. It decides; the rooms around it do.
+
+use std::time::{Duration, Instant};
+
+use engine::{Engine, EngineError, Sampling};
+use memory::{Accepted, Inbound, Store, StoreError, TurnRow};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::approval::Rule;
+use crate::event::{Event, TurnResult};
+use crate::next::{Next, next};
+use crate::run::Run;
+use crate::step::Step;
+use crate::tool::Toolbox;
+
+/// Numbers that bound a turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Most replies of the model, those with tool calls included.
+    pub steps: usize,
+    /// Most tokens generated.
+    pub tokens: u32,
+    /// Most time between two answers of the owner.
+    pub time: Duration,
+    /// Most time for one tool call.
+    pub tool_time: Duration,
+    /// Most tokens of a tool's output that the model gets to read; also at most an eighth of the context.
+    pub output_tokens: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { steps: 20, tokens: 8_192, time: Duration::from_mins(30), tool_time: Duration::from_mins(10), output_tokens: 2_000 }
+    }
+}
+
+/// Keeps a tool output that is too long: gets the call's key, the whole text and how many bytes of it may be shown, and returns the text to show.
+pub type Overflow = Box<dyn Fn(&str, &str, usize) -> String + Send + Sync>;
+
+/// What an agent is told at its making.
+pub struct Settings {
+    /// Rules for approval, first match wins.
+    pub policy: Vec<Rule>,
+    /// Bounds of a turn.
+    pub limits: Limits,
+    /// How to sample.
+    pub sampling: Sampling,
+    /// The current time in words, for the tail of a message.
+    pub clock: fn() -> String,
+    /// See [`Overflow`].
+    pub overflow: Overflow,
+}
+
+/// Something that the owner must answer before a turn goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// The turn that waits.
+    pub turn: i64,
+    /// The call's id.
+    pub call: String,
+    /// The tool.
+    pub tool: String,
+    /// Exactly what will run.
+    pub arguments: Value,
+    /// What the answer must name: see [`crate::approval::call_hash`].
+    pub hash: String,
+    /// Why it needs an answer.
+    pub reason: String,
+}
+
+/// The owner's answer to a [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Yes or no.
+    pub allowed: bool,
+    /// What the model is told with a no.
+    pub why: Option<String>,
+}
+
+/// Where a run of a turn ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It waits for an answer; nothing is held meanwhile.
+    Waiting(Question),
+    /// It is finished, and the journal says so.
+    Finished(Box<TurnResult>),
+}
+
+/// What can go wrong around a turn. The turn stays open unless the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The model could not reply; the turn is finished as failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The journal could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A step in the journal is not one of this program's.
+    #[error("turn {turn} has a step that this version cannot read ({reason}); update paguro, or remove the session")]
+    BadStep {
+        /// The turn.
+        turn: i64,
+        /// What the parser said.
+        reason: String,
+    },
+    /// No such turn.
+    #[error("there is no turn {0}")]
+    NoTurn(i64),
+    /// An answer to something that is not asked.
+    #[error("nothing in turn {0} waits for this answer; it may have been answered already")]
+    NotAsked(i64),
+}
+
+/// The agent of one home.
+pub struct Agent {
+    pub(crate) engine: Engine,
+    pub(crate) store: Store,
+    pub(crate) toolbox: Toolbox,
+    pub(crate) settings: Settings,
+}
+
+impl Agent {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(engine: Engine, store: Store, toolbox: Toolbox, settings: Settings) -> Self {
+        Self { engine, store, toolbox, settings }
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The journal and the notes.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Commits a message. Once this returns the message cannot be lost; a repeated platform id is the turn it already was.
+    pub async fn accept(&self, inbound: Inbound) -> Result<Accepted, AgentError> {
+        Ok(self.store.accept(inbound).await?)
+    }
+
+    /// Runs a turn to its end: [`Agent::run`], with `ask` answering what it waits for. Events go to `events`; nobody need listen.
+    pub async fn drive(
+        &self,
+        turn: i64,
+        events: &mpsc::Sender<Event>,
+        mut ask: impl AsyncFnMut(&Question) -> Answer,
+    ) -> Result<TurnResult, AgentError> {
+        let row = self.turn(turn).await?;
+        let init = Event::Init { session: row.session_name.clone(), turn: turn.to_string(), model: self.engine.info().name.clone() };
+        // A closed receiver is nobody listening: the turn goes on, the journal has it.
+        let _ = events.send(init).await;
+        loop {
+            match self.run(turn, events).await? {
+                Outcome::Finished(result) => return Ok(*result),
+                Outcome::Waiting(question) => {
+                    let answer = ask(&question).await;
+                    self.answer(&question, answer).await?;
+                }
+            }
+        }
+    }
+
+    /// Takes a turn from wherever its steps left it to its end or to a question. Starting and restarting are the same.
+    /// Dropping the future stops the model within one token and kills a running tool; the turn stays open.
+    pub async fn run(&self, turn: i64, events: &mpsc::Sender<Event>) -> Result<Outcome, AgentError> {
+        let row = self.turn(turn).await?;
+        let steps = self.steps(turn).await?;
+        let mut run = Run::new(self, row, steps, events, Instant::now() + self.settings.limits.time);
+        match run.carry_on().await {
+            Err(AgentError::Engine(error)) => {
+                // The same prompt would fail again: the turn ends here, and the history shows why.
+                self.store.finish(turn, memory::Ending::Failed, &error.to_string(), None).await?;
+                Err(AgentError::Engine(error))
+            }
+            other => other,
+        }
+    }
+
+    /// Records the owner's answer. It must name the hash of exactly what is asked.
+    pub async fn answer(&self, question: &Question, answer: Answer) -> Result<(), AgentError> {
+        let steps = self.steps(question.turn).await?;
+        let asked = steps.iter().rev().find_map(|step| match step {
+            Step::Asked { call, hash, .. } if *call == question.call => Some(hash.as_str()),
+            _ => None,
+        });
+        let waits = matches!(next(&steps), Next::Ask(call) if call.id == question.call);
+        if !waits || asked != Some(question.hash.as_str()) {
+            return Err(AgentError::NotAsked(question.turn));
+        }
+        let Answer { allowed, why } = answer;
+        let step = Step::Answered { call: question.call.clone(), hash: question.hash.clone(), allowed, why };
+        append(&self.store, question.turn, &step).await
+    }
+
+    /// Ends an open turn because the owner said so.
+    pub async fn stop(&self, turn: i64) -> Result<(), AgentError> {
+        let outcome = crate::next::Failure::Stopped.sentence();
+        self.store.finish(turn, memory::Ending::Failed, outcome, None).await?;
+        Ok(())
+    }
+
+    async fn turn(&self, turn: i64) -> Result<TurnRow, AgentError> {
+        self.store.turn(turn).await?.ok_or(AgentError::NoTurn(turn))
+    }
+
+    async fn steps(&self, turn: i64) -> Result<Vec<Step>, AgentError> {
+        parse_steps(turn, self.store.steps(turn).await?)
+    }
+}
+
+/// The journal's rows as steps.
+pub fn parse_steps(turn: i64, rows: Vec<memory::StepRow>) -> Result<Vec<Step>, AgentError> {
+    rows.into_iter().map(|row| serde_json::from_value(row.body).map_err(|e| AgentError::BadStep { turn, reason: e.to_string() })).collect()
+}
+
+/// Writes one step; it is durable when this returns.
+pub(crate) async fn append(store: &Store, turn: i64, step: &Step) -> Result<(), AgentError> {
+    let body = serde_json::to_value(step).map_err(|e| AgentError::BadStep { turn, reason: e.to_string() })?;
+    let kind = body["kind"].as_str().unwrap_or_default().to_owned();
+    store.append(turn, &kind, body).await?;
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! The steps of a turn, as the journal keeps them, and the messages that they amount to.
+//!
+//! A turn's steps are the only truth about its progress: starting and restarting read the same list.
+
+use engine::{FinishReason, Message, Role, Timings, ToolCall, Usage};
+use serde::{Deserialize, Serialize};
+
+/// What the model is told when the owner says no. The demo model is trained on this sentence.
+pub const NOT_ALLOWED: &str = "error: the owner did not allow this";
+
+/// One step of a turn. Written before an effect (intent) and after it (result), never changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Step {
+    /// The user's message as the model gets it, tail included, so that the next turn renders the same bytes.
+    Began {
+        /// Words, piped data, time and notes.
+        content: String,
+        /// Ids of the notes in the tail.
+        notes: Vec<String>,
+        /// The first turn of the history that this turn's context begins with.
+        from: i64,
+    },
+    /// The model has spoken.
+    Thought(Box<Thought>),
+    /// The policy let a call run.
+    Allowed {
+        /// The call's id.
+        call: String,
+        /// [`crate::approval::call_hash`] of what may run.
+        hash: String,
+        /// Which rule said so.
+        rule: String,
+    },
+    /// The policy forbade a call.
+    Refused {
+        /// The call's id.
+        call: String,
+        /// In words, for the model and the owner.
+        reason: String,
+    },
+    /// The owner was asked.
+    Asked {
+        /// The call's id.
+        call: String,
+        /// [`crate::approval::call_hash`] of what the answer will cover.
+        hash: String,
+        /// Why it needs an answer.
+        reason: String,
+    },
+    /// The owner answered.
+    Answered {
+        /// The call's id.
+        call: String,
+        /// The hash that the answer named.
+        hash: String,
+        /// Yes or no.
+        allowed: bool,
+        /// What the owner said with a no.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// The call is about to run.
+    Intent {
+        /// The call's id.
+        call: String,
+    },
+    /// The call has run.
+    Result {
+        /// The call's id.
+        call: String,
+        /// Whether the tool succeeded.
+        ok: bool,
+        /// What the model reads.
+        content: String,
+    },
+}
+
+/// One reply of the model, with what it cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Thought {
+    /// The reply.
+    pub message: Message,
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// The model that made it.
+    pub model: String,
+    /// Its tokens.
+    pub usage: Usage,
+    /// Its times.
+    pub timings: Timings,
+    /// Why less than the whole prefix was reused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_miss: Option<String>,
+}
+
+impl Step {
+    /// The call that the step is about; `None` for `Began` and `Thought`.
+    #[must_use]
+    pub fn call(&self) -> Option<&str> {
+        match self {
+            Self::Began { .. } | Self::Thought(_) => None,
+            Self::Allowed { call, .. }
+            | Self::Refused { call, .. }
+            | Self::Asked { call, .. }
+            | Self::Answered { call, .. }
+            | Self::Intent { call }
+            | Self::Result { call, .. } => Some(call),
+        }
+    }
+
+    /// What the model reads of the call, if this step ends it.
+    #[must_use]
+    pub fn ending(&self) -> Option<String> {
+        match self {
+            Self::Result { content, .. } => Some(content.clone()),
+            Self::Refused { reason, .. } => Some(format!("error: {reason}")),
+            Self::Answered { allowed: false, why: Some(why), .. } => Some(format!("{NOT_ALLOWED}: {why}")),
+            Self::Answered { allowed: false, why: None, .. } => Some(NOT_ALLOWED.to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// The replies of the model among `steps`, oldest first.
+pub fn thoughts(steps: &[Step]) -> impl DoubleEndedIterator<Item = &Thought> {
+    steps.iter().filter_map(|step| match step {
+        Step::Thought(thought) => Some(thought.as_ref()),
+        _ => None,
+    })
+}
+
+/// The call `id` among `steps`.
+#[must_use]
+pub fn find_call<'a>(steps: &'a [Step], id: &str) -> Option<&'a ToolCall> {
+    thoughts(steps).flat_map(|thought| &thought.message.tool_calls).find(|call| call.id == id)
+}
+
+/// Tokens of all replies together.
+#[must_use]
+pub fn total_usage(steps: &[Step]) -> Usage {
+    thoughts(steps).fold(Usage::default(), |sum, thought| Usage {
+        prompt_tokens: sum.prompt_tokens + thought.usage.prompt_tokens,
+        reused_tokens: sum.reused_tokens + thought.usage.reused_tokens,
+        prefilled_tokens: sum.prefilled_tokens + thought.usage.prefilled_tokens,
+        completion_tokens: sum.completion_tokens + thought.usage.completion_tokens,
+    })
+}
+
+/// The messages that the steps of one turn amount to. Empty replies are left out: the model is asked again without them.
+#[must_use]
+pub fn messages(steps: &[Step]) -> Vec<Message> {
+    let mut out = Vec::new();
+    for step in steps {
+        match step {
+            Step::Began { content, .. } => out.push(Message::new(Role::User, content)),
+            Step::Thought(thought) if !is_empty(&thought.message) => out.push(thought.message.clone()),
+            _ => {
+                if let (Some(content), Some(call)) = (step.ending(), step.call().and_then(|id| find_call(steps, id))) {
+                    out.push(Message::tool(call, content));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The messages of a finished turn: [`messages`], closed by `outcome` in the model's place if the turn ended without a reply,
+/// since a template expects the roles to alternate.
+#[must_use]
+pub fn finished_messages(steps: &[Step], outcome: &str) -> Vec<Message> {
+    let mut out = messages(steps);
+    let open = out.last().is_some_and(|last| last.role != Role::Assistant || !last.tool_calls.is_empty());
+    if open {
+        // Calls that never ended would leave the template without their results.
+        for call in out.iter().rev().find(|m| m.role == Role::Assistant).map_or(&[][..], |m| &m.tool_calls).to_vec() {
+            if !out.iter().any(|m| m.tool_call_id.as_deref() == Some(&call.id)) {
+                out.push(Message::tool(&call, "error: not run, the turn had ended"));
+            }
+        }
+        out.push(Message::new(Role::Assistant, format!("({outcome})")));
+    }
+    out
+}
+
+/// Whether a reply has neither text nor calls.
+#[must_use]
+pub fn is_empty(message: &Message) -> bool {
+    message.tool_calls.is_empty() && message.content.trim().is_empty()
+}
