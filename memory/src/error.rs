@@ -1,6 +1,9 @@
 //! What can go wrong in the store, in sentences for the owner.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ffi;
 
 /// An error of the store. Each message says what was wrong, with which value, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +34,8 @@ pub enum StoreError {
     Database { path: PathBuf, reason: String },
     #[error("turn {turn} is finished, so it takes no more steps")]
     TurnFinished { turn: i64 },
+    #[error("turn {turn} cannot end as open")]
+    NotAnEnding { turn: i64 },
     #[error("there is no turn {turn}")]
     NoSuchTurn { turn: i64 },
     #[error("there is no session {session}")]
@@ -49,4 +54,67 @@ pub enum StoreError {
     BadVector { reason: &'static str },
     #[error("the memory thread has ended")]
     Gone,
+}
+
+impl StoreError {
+    /// What an error of the file system at `path` means.
+    pub(crate) fn from_io(error: &io::Error, path: &Path) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            _ => Self::Unwritable { path, reason: error.to_string() },
+        }
+    }
+
+    /// What an error of SQLite on the database at `path` means.
+    pub(crate) fn from_sqlite(error: &rusqlite::Error, path: &Path) -> Self {
+        use rusqlite::{Error, ErrorCode};
+        let path = path.to_owned();
+        let reason = error.to_string();
+        match error {
+            // What stands in a row is not what was written there.
+            Error::FromSqlConversionFailure(..)
+            | Error::InvalidColumnType(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::Utf8Error(..) => return Self::Corrupt { path, reason },
+            _ => {}
+        }
+        let Some(cause) = error.sqlite_error() else { return Self::Database { path, reason } };
+        match cause.code {
+            ErrorCode::DiskFull => Self::DiskFull { path },
+            // The index of the write-ahead log could not be made longer, which only ever fails for want of space.
+            _ if cause.extended_code == ffi::SQLITE_IOERR_SHMSIZE => Self::DiskFull { path },
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt { path, reason },
+            ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied => Self::Unwritable { path, reason },
+            _ => Self::Database { path, reason },
+        }
+    }
+}
+
+/// Why work on the memory thread failed: SQLite's error still wants the path of the file.
+pub(crate) enum Failure {
+    Store(StoreError),
+    Sqlite(rusqlite::Error),
+}
+
+impl Failure {
+    /// The error for the caller.
+    pub(crate) fn at(self, path: &Path) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Sqlite(error) => StoreError::from_sqlite(&error, path),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
 }

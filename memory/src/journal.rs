@@ -1,11 +1,14 @@
-//! The journal: sessions, inbox, turns, steps, outbox. The only truth about progress.
+//! The journal: inbox, turns, steps, outbox. The only truth about progress.
 //!
 //! It does not know what a step means; `kind` and `body` are the agent's.
 
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Store, StoreError};
+use crate::error::Failure;
+use crate::{Store, StoreError, limits};
 
 /// A message that came in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,16 +52,6 @@ pub enum TurnState {
     /// Finished well.
     Done,
     /// Finished with a recorded failure.
-    Failed,
-}
-
-/// How a turn ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Ending {
-    /// Well.
-    Done,
-    /// With a recorded failure.
     Failed,
 }
 
@@ -117,116 +110,296 @@ pub struct OutboundRow {
     pub at: String,
 }
 
-/// A session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionRow {
-    /// Number, never reused.
-    pub id: i64,
-    /// Channel.
-    pub channel: String,
-    /// Name, unique within the channel.
-    pub name: String,
-    /// Time of its first message; RFC 3339, UTC.
-    pub created: String,
-    /// Time of its last message; RFC 3339, UTC.
-    pub last: String,
-    /// Turns, undone ones left out.
-    pub turns: i64,
-}
-
-/// The journal. A call whose future is dropped may still take effect; what it returned `Ok` for is on the disk.
+/// The journal.
 impl Store {
     /// Commits a message: its session (made when new), the inbox row and an open turn, in one transaction.
+    ///
     /// A message whose `platform_id` the channel has given before is not stored again; the first one's turn is returned.
+    /// That memory goes with the session when it is removed.
     pub async fn accept(&self, inbound: Inbound) -> Result<Accepted, StoreError> {
-        let _ = inbound;
-        Err(StoreError::Gone)
+        limits::check("channel", &inbound.channel, limits::NAME_BYTES)?;
+        limits::check("session name", &inbound.session, limits::NAME_BYTES)?;
+        limits::check("message", &inbound.text, limits::TEXT_BYTES)?;
+        if let Some(id) = &inbound.platform_id {
+            limits::check("platform id", id, limits::NAME_BYTES)?;
+        }
+        if let Some(data) = &inbound.data {
+            limits::check("data", data, limits::TEXT_BYTES)?;
+        }
+        self.run(move |connection| transact(connection, |transaction| accept(transaction, &inbound))).await
     }
 
-    /// Unfinished turns, oldest first, of all sessions or of those called `session` (`name` or `channel/name`).
+    /// Unfinished turns, oldest first, of all sessions or of those called `session` (`name` or `channel/name`);
+    /// at most [`limits::LIST_ROWS`].
     pub async fn open_turns(&self, session: Option<&str>) -> Result<Vec<TurnRow>, StoreError> {
-        let _ = session;
-        Err(StoreError::Gone)
+        let session = session.map(str::to_owned);
+        self.run(move |connection| {
+            let most = limits::rows(limits::LIST_ROWS, limits::LIST_ROWS);
+            turns(connection, OPEN_TURNS, params![session, most])
+        })
+        .await
     }
 
     /// The turn numbered `id`.
     pub async fn turn(&self, id: i64) -> Result<Option<TurnRow>, StoreError> {
-        let _ = id;
-        Err(StoreError::Gone)
+        self.run(move |connection| Ok(turns(connection, ONE_TURN, params![id])?.pop())).await
     }
 
     /// The steps of a turn, in order. A turn that does not exist has none.
     pub async fn steps(&self, turn: i64) -> Result<Vec<StepRow>, StoreError> {
-        let _ = turn;
-        Err(StoreError::Gone)
+        self.run(move |connection| steps(connection, turn)).await
     }
 
     /// Adds a step to an open turn and returns its `seq`. It is on the disk when this returns.
     /// Refused with [`StoreError::TurnFinished`] when the turn is finished.
     pub async fn append(&self, turn: i64, kind: &str, body: Value) -> Result<i64, StoreError> {
-        let _ = (turn, kind, body);
-        Err(StoreError::Gone)
+        limits::check("kind of step", kind, limits::NAME_BYTES)?;
+        let body = body.to_string();
+        limits::check("step", &body, limits::STEP_BYTES)?;
+        // A value can be nested deeper than the parser follows; written, it would make its turn unreadable.
+        serde_json::from_str::<Value>(&body).map_err(|_| StoreError::TooDeep)?;
+        let kind = kind.to_owned();
+        self.run(move |connection| {
+            transact(connection, |transaction| {
+                transaction
+                    .prepare_cached(APPEND)?
+                    .query_row(params![turn, kind, body], |row| row.get(0))
+                    .optional()?
+                    .ok_or_else(|| not_open(transaction, turn))
+            })
+        })
+        .await
     }
 
-    /// Ends an open turn: its outcome and, if there is one, the message to be sent, in one transaction.
+    /// Ends an open turn as `Done` or `Failed`: its outcome and, if there is one, the message to be sent, in one transaction.
     /// Returns the message's number for [`Store::confirm`].
-    pub async fn finish(&self, turn: i64, ending: Ending, outcome: &str, outbound: Option<Outbound>) -> Result<Option<i64>, StoreError> {
-        let _ = (turn, ending, outcome, outbound);
-        Err(StoreError::Gone)
+    pub async fn finish(
+        &self,
+        turn: i64,
+        state: TurnState,
+        outcome: impl Into<String>,
+        outbound: Option<Outbound>,
+    ) -> Result<Option<i64>, StoreError> {
+        let outcome = outcome.into();
+        limits::check("outcome", &outcome, limits::TEXT_BYTES)?;
+        if let Some(outbound) = &outbound {
+            limits::check("message", &outbound.text, limits::TEXT_BYTES)?;
+        }
+        if state == TurnState::Open {
+            return Err(StoreError::NotAnEnding { turn });
+        }
+        self.run(move |connection| {
+            transact(connection, |transaction| {
+                let ended = transaction.prepare_cached(FINISH)?.execute(params![turn, state.name(), outcome])?;
+                if ended == 0 {
+                    return Err(not_open(transaction, turn));
+                }
+                let Some(outbound) = outbound else { return Ok(None) };
+                let number = transaction.prepare_cached(SEND)?.query_row(params![turn, outbound.text], |row| row.get(0))?;
+                Ok(Some(number))
+            })
+        })
+        .await
     }
 
-    /// Marks a message as sent, with the platform's id for it if the platform gave one. Twice is harmless.
+    /// Marks a message as sent, with the platform's id for it if the platform gave one. Twice is harmless: the first stays.
     pub async fn confirm(&self, outbound: i64, platform_id: Option<&str>) -> Result<(), StoreError> {
-        let _ = (outbound, platform_id);
-        Err(StoreError::Gone)
+        if let Some(id) = platform_id {
+            limits::check("platform id", id, limits::NAME_BYTES)?;
+        }
+        let platform_id = platform_id.map(str::to_owned);
+        self.run(move |connection| match connection.prepare_cached(CONFIRM)?.execute(params![outbound, platform_id])? {
+            0 => Err(StoreError::NoSuchOutbound { id: outbound }.into()),
+            _ => Ok(()),
+        })
+        .await
     }
 
-    /// Messages of a channel that are not confirmed, oldest first.
+    /// Messages of a channel that are not confirmed, oldest first; at most [`limits::LIST_ROWS`].
     pub async fn unsent(&self, channel: &str) -> Result<Vec<OutboundRow>, StoreError> {
-        let _ = channel;
-        Err(StoreError::Gone)
+        let channel = channel.to_owned();
+        self.run(move |connection| {
+            let most = limits::rows(limits::LIST_ROWS, limits::LIST_ROWS);
+            let mut statement = connection.prepare_cached(UNSENT)?;
+            let rows = statement.query_map(params![channel, most], |row| {
+                Ok(OutboundRow {
+                    id: row.get(0)?,
+                    turn: row.get(1)?,
+                    session: row.get(2)?,
+                    session_name: row.get(3)?,
+                    channel: row.get(4)?,
+                    text: row.get(5)?,
+                    at: row.get(6)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
     }
 
     /// The last `limit_turns` finished turns of a session with their steps, oldest first, undone turns left out.
+    /// Costs in proportion to what it returns, not to the history; at most [`limits::LIST_ROWS`] turns.
     pub async fn history(&self, session: i64, limit_turns: usize) -> Result<Vec<(TurnRow, Vec<StepRow>)>, StoreError> {
-        let _ = (session, limit_turns);
-        Err(StoreError::Gone)
-    }
-
-    /// The session's system block, once it has one.
-    pub async fn system_block(&self, session: i64) -> Result<Option<String>, StoreError> {
-        let _ = session;
-        Err(StoreError::Gone)
-    }
-
-    /// Gives the session its system block and returns the one that holds: the first one given stays for good.
-    pub async fn set_system_block(&self, session: i64, text: &str) -> Result<String, StoreError> {
-        let _ = (session, text);
-        Err(StoreError::Gone)
-    }
-
-    /// Sessions, the one with the latest message first.
-    pub async fn sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
-        Err(StoreError::Gone)
-    }
-
-    /// The session called `name`, or `channel/name`. Several channels may have one called `name`:
-    /// then [`StoreError::AmbiguousSession`] names them.
-    pub async fn find_session(&self, name: &str) -> Result<Option<SessionRow>, StoreError> {
-        let _ = name;
-        Err(StoreError::Gone)
-    }
-
-    /// Removes a session (`name` or `channel/name`) and everything of it but the notes, for good.
-    /// `false`: there was none.
-    pub async fn remove_session(&self, name: &str) -> Result<bool, StoreError> {
-        let _ = name;
-        Err(StoreError::Gone)
+        self.run(move |connection| {
+            let most = limits::rows(limit_turns, limits::LIST_ROWS);
+            let turns = turns(connection, HISTORY, params![session, most])?;
+            let with_steps = |turn: TurnRow| steps(connection, turn.id).map(|steps| (turn, steps));
+            turns.into_iter().rev().map(with_steps).collect()
+        })
+        .await
     }
 
     /// Takes the session's last finished turn out of the history and returns it; it stays in the file.
     pub async fn undo(&self, session: i64) -> Result<Option<TurnRow>, StoreError> {
-        let _ = session;
-        Err(StoreError::Gone)
+        self.run(move |connection| {
+            transact(connection, |transaction| {
+                let undone: Option<i64> = transaction.prepare_cached(UNDO)?.query_row([session], |row| row.get(0)).optional()?;
+                let Some(turn) = undone else { return Ok(None) };
+                Ok(turns(transaction, ONE_TURN, params![turn])?.pop())
+            })
+        })
+        .await
+    }
+}
+
+macro_rules! turn_sql {
+    ($rest:literal) => {
+        concat!(
+            "SELECT t.id, t.session, s.name, s.channel, i.text, i.data, i.at, t.state, t.outcome
+             FROM turns t JOIN inbox i ON i.id = t.inbound JOIN sessions s ON s.id = t.session ",
+            $rest
+        )
+    };
+}
+
+const ONE_TURN: &str = turn_sql!("WHERE t.id = ?1");
+
+const OPEN_TURNS: &str =
+    turn_sql!("WHERE t.finished IS NULL AND (?1 IS NULL OR ?1 IN (s.name, s.channel || '/' || s.name)) ORDER BY t.id LIMIT ?2");
+
+const HISTORY: &str = turn_sql!("WHERE t.session = ?1 AND t.finished IS NOT NULL AND t.undone IS NULL ORDER BY t.id DESC LIMIT ?2");
+
+const ACCEPTED: &str = "SELECT t.id, t.session FROM inbox i JOIN turns t ON t.inbound = i.id
+     WHERE i.channel = ?1 AND i.platform_id = ?2";
+
+const SESSION: &str = "INSERT INTO sessions (channel, name) VALUES (?1, ?2)
+     ON CONFLICT (channel, name) DO UPDATE SET last = excluded.last RETURNING id";
+
+const INBOUND: &str = "INSERT INTO inbox (session, channel, platform_id, text, data) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
+
+const TURN: &str = "INSERT INTO turns (session, inbound) VALUES (?1, ?2) RETURNING id";
+
+const STEPS: &str = "SELECT seq, at, kind, body FROM steps WHERE turn = ?1 ORDER BY seq";
+
+const APPEND: &str = "INSERT INTO steps (turn, seq, kind, body)
+     SELECT id, 1 + coalesce((SELECT max(seq) FROM steps WHERE turn = ?1), 0), ?2, ?3
+     FROM turns WHERE id = ?1 AND finished IS NULL RETURNING seq";
+
+const FINISH: &str = "UPDATE turns SET state = ?2, outcome = ?3, finished = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+     WHERE id = ?1 AND finished IS NULL";
+
+const SEND: &str = "INSERT INTO outbox (turn, channel, text)
+     SELECT t.id, s.channel, ?2 FROM turns t JOIN sessions s ON s.id = t.session WHERE t.id = ?1 RETURNING id";
+
+const CONFIRM: &str = "UPDATE outbox SET platform_id = coalesce(platform_id, ?2),
+     sent = coalesce(sent, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) WHERE id = ?1";
+
+const UNSENT: &str = "SELECT o.id, o.turn, s.id, s.name, o.channel, o.text, o.at
+     FROM outbox o JOIN turns t ON t.id = o.turn JOIN sessions s ON s.id = t.session
+     WHERE o.channel = ?1 AND o.sent IS NULL ORDER BY o.id LIMIT ?2";
+
+const UNDO: &str = "UPDATE turns SET undone = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+     WHERE id = (SELECT id FROM turns WHERE session = ?1 AND finished IS NOT NULL AND undone IS NULL ORDER BY id DESC LIMIT 1)
+     RETURNING id";
+
+/// Runs `work` in a transaction that is committed when it succeeds and rolled back when it does not.
+pub(crate) fn transact<T>(connection: &mut Connection, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let result = work(&transaction)?;
+    transaction.commit()?;
+    Ok(result)
+}
+
+fn accept(transaction: &Transaction<'_>, inbound: &Inbound) -> Result<Accepted, Failure> {
+    let Inbound { channel, session, platform_id, text, data } = inbound;
+    if let Some(platform_id) = platform_id {
+        let accepted = transaction
+            .prepare_cached(ACCEPTED)?
+            .query_row([channel, platform_id], |row| Ok(Accepted { turn: row.get(0)?, session: row.get(1)?, repeated: true }))
+            .optional()?;
+        if let Some(accepted) = accepted {
+            return Ok(accepted);
+        }
+    }
+    let session: i64 = transaction.prepare_cached(SESSION)?.query_row([channel, session], |row| row.get(0))?;
+    let number: i64 =
+        transaction.prepare_cached(INBOUND)?.query_row(params![session, channel, platform_id, text, data], |row| row.get(0))?;
+    let turn = transaction.prepare_cached(TURN)?.query_row([session, number], |row| row.get(0))?;
+    Ok(Accepted { turn, session, repeated: false })
+}
+
+fn turns(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<TurnRow>, Failure> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params, |row: &Row<'_>| {
+        Ok(TurnRow {
+            id: row.get(0)?,
+            session: row.get(1)?,
+            session_name: row.get(2)?,
+            channel: row.get(3)?,
+            text: row.get(4)?,
+            data: row.get(5)?,
+            at: row.get(6)?,
+            state: row.get(7)?,
+            outcome: row.get(8)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn steps(connection: &Connection, turn: i64) -> Result<Vec<StepRow>, Failure> {
+    let mut statement = connection.prepare_cached(STEPS)?;
+    let rows = statement.query_map([turn], |row| {
+        let Body(body) = row.get(3)?;
+        Ok(StepRow { seq: row.get(0)?, at: row.get(1)?, kind: row.get(2)?, body })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Why a turn that should be open is not.
+fn not_open(transaction: &Transaction<'_>, turn: i64) -> Failure {
+    match transaction.prepare_cached("SELECT 1 FROM turns WHERE id = ?1").and_then(|mut one| one.exists([turn])) {
+        Ok(true) => StoreError::TurnFinished { turn }.into(),
+        Ok(false) => StoreError::NoSuchTurn { turn }.into(),
+        Err(error) => error.into(),
+    }
+}
+
+/// A step's body as it stands in its column.
+struct Body(Value);
+
+impl FromSql for Body {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?).map(Self).map_err(FromSqlError::other)
+    }
+}
+
+impl TurnState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl FromSql for TurnState {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_str()? {
+            "open" => Ok(Self::Open),
+            "done" => Ok(Self::Done),
+            "failed" => Ok(Self::Failed),
+            other => Err(FromSqlError::other(std::io::Error::other(format!("turn state {other}")))),
+        }
     }
 }

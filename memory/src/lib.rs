@@ -4,13 +4,20 @@
 //! [`Store`] is the handle. It knows nothing of models and embeddings: texts come in, texts and `&[f32]` come in, rows go
 //! out. It decides nothing either; what a step means is the agent's business.
 
+mod database;
 mod error;
 mod journal;
 pub mod limits;
+mod lock;
+mod query;
 mod recall;
+mod schema;
+mod session;
 mod store;
+mod vectors;
 
 pub use error::StoreError;
-pub use journal::{Accepted, Ending, Inbound, Outbound, OutboundRow, SessionRow, StepRow, TurnRow, TurnState};
+pub use journal::{Accepted, Inbound, Outbound, OutboundRow, StepRow, TurnRow, TurnState};
 pub use recall::{Found, Note, NotePage, NoteRow};
+pub use session::SessionRow;
 pub use store::Store;

@@ -1,5 +1,7 @@
 //! Every limit of this crate, and what happens at it.
 
+use crate::StoreError;
+
 /// Commands that wait for the memory thread. A caller that finds the mailbox full waits.
 pub const MAILBOX: usize = 64;
 
@@ -45,3 +47,16 @@ pub const CHECK_UNCLEAN_BYTES: u64 = 128 << 20;
 
 /// Size to which the write-ahead log is cut back after a checkpoint.
 pub const WAL_BYTES: u64 = 16 << 20;
+
+/// Refuses a text of more than `limit` bytes.
+pub(crate) fn check(what: &'static str, text: &str, limit: usize) -> Result<(), StoreError> {
+    match text.len() {
+        bytes if bytes > limit => Err(StoreError::TooLong { what, bytes, limit }),
+        _ => Ok(()),
+    }
+}
+
+/// A number of rows as SQL wants it, at most `most`.
+pub(crate) fn rows(wanted: usize, most: usize) -> i64 {
+    i64::try_from(wanted.min(most)).unwrap_or(i64::MAX)
+}

@@ -1,28 +1,99 @@
 //! The handle to the memory thread, which owns the one connection.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use crate::StoreError;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::database::{self, Database};
+use crate::error::Failure;
+use crate::{StoreError, limits};
+
+/// Work for the memory thread; its reply rides inside.
+type Command = Box<dyn FnOnce(&mut Database) + Send>;
 
 /// Handle to the memory thread: cheap to clone, the last drop closes the database and joins the thread.
+///
+/// A call whose future is dropped may still take effect; a write that returned `Ok` is on the disk.
 #[derive(Debug, Clone)]
-pub struct Store {}
+pub struct Store {
+    thread: Arc<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    // Both are `Some` until the drop.
+    mailbox: Option<mpsc::Sender<Command>>,
+    join: Option<JoinHandle<()>>,
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.mailbox = None;
+        if let Some(join) = self.join.take() {
+            // A panic there has already answered every waiting caller with `Gone`.
+            let _ = join.join();
+        }
+    }
+}
 
 impl Store {
     /// Opens `home/paguro.db`, making folder and file when they are missing. Blocks: call it once, at the start.
-    /// One process per home: a second one gets [`StoreError::Locked`].
+    ///
+    /// One process per home: a second one gets [`StoreError::Locked`]. A file that is damaged, newer or another program's is
+    /// refused as it is; nothing is ever deleted or made anew in its place.
     pub fn open(home: &Path) -> Result<Self, StoreError> {
-        let _ = home;
-        Err(StoreError::Gone)
+        Self::start(Database::open(home)?)
     }
 
     /// A store in memory, for tests.
     pub fn in_memory() -> Result<Self, StoreError> {
-        Err(StoreError::Gone)
+        Self::start(Database::in_memory()?)
     }
 
     /// Checks the whole file, in time proportional to its size: [`StoreError::Corrupt`] says what is wrong.
     pub async fn check(&self) -> Result<(), StoreError> {
-        Err(StoreError::Gone)
+        self.command(|database| database::check(&database.connection, &database.path)).await
+    }
+
+    fn start(mut database: Database) -> Result<Self, StoreError> {
+        let (mailbox, mut commands) = mpsc::channel::<Command>(limits::MAILBOX);
+        let path = database.path.clone();
+        let join = std::thread::Builder::new()
+            .name("memory".to_owned())
+            .spawn(move || {
+                while let Some(command) = commands.blocking_recv() {
+                    command(&mut database);
+                }
+            })
+            .map_err(|error| StoreError::Database { path, reason: error.to_string() })?;
+        Ok(Self { thread: Arc::new(Thread { mailbox: Some(mailbox), join: Some(join) }) })
+    }
+
+    /// Runs `work` on the memory thread, after what was asked for before. Waits while the mailbox is full.
+    pub(crate) async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        self.command(|database| work(&mut database.connection)).await
+    }
+
+    async fn command<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Database) -> Result<T, Failure> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let command: Command = Box::new(move |database| {
+            let result = work(database).map_err(|failure| failure.at(&database.path));
+            // Nobody may be waiting any more; what was done stays done.
+            let _ = reply.send(result);
+        });
+        let mailbox = self.thread.mailbox.as_ref().ok_or(StoreError::Gone)?;
+        mailbox.send(command).await.map_err(|_| StoreError::Gone)?;
+        answer.await.map_err(|_| StoreError::Gone)?
     }
 }

@@ -1,0 +1,136 @@
+//! The connection: how it is opened, checked and closed. Lives on the memory thread.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use rusqlite::auto_extension::{RawAutoExtension, register_auto_extension};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::Failure;
+use crate::lock::Lock;
+use crate::{StoreError, limits, schema};
+
+/// The one connection, and the lock that makes it the only one.
+///
+/// Dropping it closes the database: SQLite moves the write-ahead log into the file and deletes it. Where that fails (a full
+/// disk) the log stays and the next open reads it: nothing is lost.
+pub(crate) struct Database {
+    // Fields drop in this order: the lock must outlive the connection.
+    pub(crate) connection: Connection,
+    pub(crate) path: PathBuf,
+    _lock: Option<Lock>,
+}
+
+impl Database {
+    /// Opens `home/paguro.db`, making what is missing.
+    pub(crate) fn open(home: &Path) -> Result<Self, StoreError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(|error| StoreError::from_io(&error, home))?;
+        let lock = Lock::take(&home.join("paguro.lock"))?;
+        let path = home.join("paguro.db");
+        // SQLite would make the file readable for others; its helper files take this one's permissions.
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| StoreError::from_io(&error, &path))?;
+        let check = wants_check(&path);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = register_sqlite_vec().and_then(|()| Connection::open_with_flags(&path, flags)).and_then(|mut connection| {
+            match prepare(&mut connection, &path, check) {
+                Ok(()) => Ok(Ok(connection)),
+                Err(failure) => Ok(Err(failure)),
+            }
+        });
+        match connection {
+            Ok(Ok(connection)) => Ok(Self { connection, path, _lock: Some(lock) }),
+            Ok(Err(failure)) => Err(failure.at(&path)),
+            Err(error) => Err(StoreError::from_sqlite(&error, &path)),
+        }
+    }
+
+    /// A database in memory.
+    pub(crate) fn in_memory() -> Result<Self, StoreError> {
+        let path = PathBuf::from(":memory:");
+        let open = || -> Result<Connection, Failure> {
+            register_sqlite_vec()?;
+            let mut connection = Connection::open_in_memory()?;
+            prepare(&mut connection, &path, false)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|failure| failure.at(&path))?;
+        Ok(Self { connection, path, _lock: None })
+    }
+}
+
+/// Whether the file is to be checked before it is used. SQLite deletes the write-ahead log when it closes a database, so a
+/// log with something in it says that the last process was cut off.
+fn wants_check(path: &Path) -> bool {
+    let bytes = |path: &Path| std::fs::metadata(path).map(|file| file.len()).unwrap_or(0);
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let limit = match bytes(Path::new(&log)) {
+        0 => limits::CHECK_ALWAYS_BYTES,
+        _ => limits::CHECK_UNCLEAN_BYTES,
+    };
+    bytes(path) <= limit
+}
+
+/// Makes an open connection ours: recognised, checked, set up and migrated, in this order.
+fn prepare(connection: &mut Connection, path: &Path, check: bool) -> Result<(), Failure> {
+    connection.busy_timeout(limits::BUSY_TIMEOUT)?;
+    schema::recognise(connection, path)?;
+    if check {
+        expect_ok(connection, "PRAGMA quick_check(1)", path)?;
+    }
+    let wal_bytes = i64::try_from(limits::WAL_BYTES).unwrap_or(i64::MAX);
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "journal_size_limit", wal_bytes, |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // What is deleted is overwritten, not only unlinked.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    schema::migrate(connection, schema::MIGRATIONS)?;
+    Ok(())
+}
+
+/// Checks everything: pages, indexes, references, the word index against the notes.
+pub(crate) fn check(connection: &Connection, path: &Path) -> Result<(), Failure> {
+    expect_ok(connection, "PRAGMA integrity_check(1)", path)?;
+    let dangling: i64 = connection.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
+    if dangling > 0 {
+        let reason = format!("{dangling} rows refer to rows that are not there");
+        return Err(StoreError::Corrupt { path: path.into(), reason }.into());
+    }
+    connection.execute("INSERT INTO notes_words (notes_words, rank) VALUES ('integrity-check', 1)", [])?;
+    Ok(())
+}
+
+fn expect_ok(connection: &Connection, sql: &str, path: &Path) -> Result<(), Failure> {
+    let reason: String = connection.query_row(sql, [], |row| row.get(0))?;
+    match reason.as_str() {
+        "ok" => Ok(()),
+        _ => Err(StoreError::Corrupt { path: path.into(), reason }.into()),
+    }
+}
+
+/// Adds sqlite-vec to every connection that this process opens from now on.
+#[allow(unsafe_code, reason = "SQLite takes a statically linked extension only as a C function")]
+fn register_sqlite_vec() -> rusqlite::Result<()> {
+    static ONCE: Once = Once::new();
+    let mut result = Ok(());
+    ONCE.call_once(|| {
+        // SAFETY: `sqlite3_vec_init` is an SQLite extension's entry point, in C
+        // `int (sqlite3 *, char **, const sqlite3_api_routines *)`, which is what `RawAutoExtension` says; the crate declares
+        // it without its arguments. It neither opens nor closes a connection, nor touches the list of extensions.
+        result = unsafe {
+            let entry = std::mem::transmute::<*const (), RawAutoExtension>(sqlite_vec::sqlite3_vec_init as *const ());
+            register_auto_extension(entry)
+        };
+    });
+    result
+}
