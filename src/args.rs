@@ -1,0 +1,246 @@
+//! What the user typed (DESIGN §8). What it means is worked out in `commands`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Debug, Parser)]
+#[command(name = "paguro", about = "A personal agent in one executable", disable_version_flag = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print version, commit, llama.cpp build and backends
+    #[arg(short = 'V', long)]
+    pub version: bool,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One turn, for scripts
+    Ask(AskArgs),
+    /// Talk to the agent
+    Chat(TurnArgs),
+    /// A guided tour on the embedded demo model
+    Demo,
+    /// Look at a model
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Notes that the agent keeps
+    #[command(subcommand)]
+    Memory(MemoryCommand),
+    /// Conversations
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// The configuration file
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check that everything is in place
+    Doctor(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    /// What to ask; `-` reads it from standard input. Piped text is added to the prompt as data
+    pub prompt: Option<String>,
+    #[command(flatten)]
+    pub turn: TurnArgs,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TurnArgs {
+    /// The conversation to go on with; without it `ask` starts a new one
+    #[arg(long, value_name = "NAME")]
+    pub session: Option<String>,
+    /// What to do when a tool call needs approval
+    #[arg(long, value_enum, default_value_t = Approve::Prompt)]
+    pub approve: Approve,
+    /// A model's name or path, `demo`, or `script:FILE`
+    #[arg(long, value_name = "NAME|PATH")]
+    pub model: Option<String>,
+    /// Most replies of the model in one turn
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_steps: Option<u32>,
+    /// Most tokens generated in one turn
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_tokens: Option<u32>,
+    /// Most time for one turn, such as 90s, 5m or 1h
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+    Jsonl,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Approve {
+    /// Ask on the terminal; without one the answer is no
+    Prompt,
+    /// The answer is always no
+    Deny,
+    /// The answer is always yes
+    All,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// `json` for scripts
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Load a model and say what it can do
+    Check {
+        /// A model's name or path; without it the configured one
+        model: Option<String>,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MemoryCommand {
+    /// Keep a note
+    Add {
+        /// The note
+        text: String,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Find notes
+    Search {
+        /// What to look for
+        query: String,
+        /// Most results
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Show notes, newest first
+    List {
+        /// Most notes
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Remove a note
+    Forget {
+        /// Its id, as `list` and `search` show it
+        id: String,
+    },
+    /// Write all notes as JSON lines
+    Export {
+        /// Where to; without it standard output
+        file: Option<PathBuf>,
+    },
+    /// Read notes from JSON lines: `text`, and `id` and `at` if they are to be kept
+    Import {
+        /// Where from; `-` is standard input
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SessionCommand {
+    /// Show the sessions
+    List(ListArgs),
+    /// Show a conversation
+    Show {
+        /// The session
+        name: String,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Write a conversation as JSON lines
+    Export {
+        /// The session
+        name: String,
+        /// Where to; without it standard output
+        file: Option<PathBuf>,
+    },
+    /// Take the last turn out of the conversation
+    Undo {
+        /// The session
+        name: String,
+    },
+    /// Remove a conversation
+    Rm {
+        /// The session
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a configuration file to start from
+    Init,
+    /// Check the configuration file
+    Check,
+    /// Show the configuration in use, defaults included
+    Show(ListArgs),
+    /// Say what the policy decides on a tool call, without running it
+    Policy {
+        /// The tool
+        tool: String,
+        /// Its arguments, a JSON object
+        arguments: String,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+}
+
+/// `90s`, `5m`, `1h30m`, or bare seconds; more than nothing.
+fn duration(text: &str) -> Result<Duration, String> {
+    let example = "give a time such as 90s, 5m or 1h";
+    let time = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|e| format!("{e}; {example}"))?,
+        Err(_) => {
+            let span: jiff::SignedDuration = text.parse().map_err(|_| format!("not a time; {example}"))?;
+            Duration::try_from(span).map_err(|_| format!("not a time from now on; {example}"))?
+        }
+    };
+    if time.is_zero() { Err(format!("no time at all; {example}")) } else { Ok(time) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let check = |text: &str, seconds: Option<f64>| {
+            assert_eq!(duration(text).ok().map(|d| d.as_secs_f64()), seconds, "{text}");
+        };
+        check("90s", Some(90.0));
+        check("90", Some(90.0));
+        check("1.5", Some(1.5));
+        check("1h30m", Some(5400.0));
+        check("500ms", Some(0.5));
+        for bad in ["0", "0s", "-5s", "-1", "soon", "", "NaN", "inf", "1e300"] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

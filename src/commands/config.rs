@@ -1,0 +1,93 @@
+//! `paguro config`: write, check and show the configuration, and try the policy out.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use agent::Effect;
+use anyhow::{Context as _, Result};
+
+use super::print_json;
+use crate::args::{ConfigCommand, ListArgs, ListFormat};
+use crate::config::TEMPLATE;
+use crate::exit::BadInput;
+use crate::home::Home;
+use crate::parts::{Context, shown};
+
+pub fn run(command: &ConfigCommand) -> Result<ExitCode> {
+    match command {
+        ConfigCommand::Init => init(),
+        ConfigCommand::Check => check(),
+        ConfigCommand::Show(list) => show(list),
+        ConfigCommand::Policy { tool, arguments, list } => policy(tool, arguments, list),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn init() -> Result<()> {
+    let file = Home::find(|name| std::env::var_os(name))?.config;
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut out = match options.open(&file) {
+        Ok(out) => out,
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(BadInput(format!("{} is there already; edit it, or move it away first", file.display())).into());
+        }
+        Err(e) => return Err(e).with_context(|| format!("{} cannot be written", file.display())),
+    };
+    out.write_all(TEMPLATE.as_bytes()).with_context(|| format!("{} cannot be written", file.display()))?;
+    println!("wrote {}; every key in it shows its default", file.display());
+    Ok(())
+}
+
+fn check() -> Result<()> {
+    let context = Context::read()?;
+    context.source(None)?;
+    let file = &context.home.config;
+    if file.exists() {
+        println!("{} is good", file.display());
+    } else {
+        println!("there is no {}; the defaults are in use (`paguro config init` writes a file to start from)", file.display());
+    }
+    Ok(())
+}
+
+fn show(list: &ListArgs) -> Result<()> {
+    let context = Context::read()?;
+    let keys = shown(&context);
+    match list.format {
+        ListFormat::Json => print_json(&keys),
+        ListFormat::Text => {
+            println!("# {}", context.home.config.display());
+            print!("{}", context.config.to_toml());
+            Ok(())
+        }
+    }
+}
+
+fn policy(tool: &str, arguments: &str, list: &ListArgs) -> Result<()> {
+    let context = Context::read()?;
+    let arguments: serde_json::Value = serde_json::from_str(arguments)
+        .ok()
+        .filter(serde_json::Value::is_object)
+        .ok_or_else(|| BadInput(format!("{arguments} is not a JSON object; give the tool's arguments, such as '{{\"command\":\"ls\"}}'")))?;
+    let verdict = agent::decide(&context.config.policy, tool, effect_of(tool), &arguments);
+    match list.format {
+        ListFormat::Json => print_json(&verdict),
+        ListFormat::Text => {
+            let decision = serde_json::to_value(verdict.decision)?;
+            println!("{} ({}): {}", decision.as_str().unwrap_or_default(), verdict.rule, verdict.reason);
+            Ok(())
+        }
+    }
+}
+
+/// The declared effect of a built-in tool.
+fn effect_of(tool: &str) -> Option<Effect> {
+    tools::EFFECTS.iter().find(|(name, _)| *name == tool).map(|(_, effect)| *effect)
+}

@@ -1,0 +1,131 @@
+//! `paguro doctor`: is everything in place? One line a check, with the way out where something is wrong.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::model::count;
+use super::print_json;
+use crate::args::{ListArgs, ListFormat};
+use crate::home::Home;
+use crate::parts::{Context, load};
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    /// It works, but not as well as it could.
+    Note,
+    Bad,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    what: &'static str,
+    state: State,
+    says: String,
+}
+
+pub async fn run(list: &ListArgs) -> Result<ExitCode> {
+    let checks = checks().await;
+    let bad = checks.iter().any(|check| check.state == State::Bad);
+    match list.format {
+        ListFormat::Json => print_json(&serde_json::json!({ "ok": !bad, "checks": checks }))?,
+        ListFormat::Text => {
+            for Check { what, state, says } in &checks {
+                let state = match state {
+                    State::Ok => "ok  ",
+                    State::Note => "note",
+                    State::Bad => "BAD ",
+                };
+                println!("{state}  {what:<14} {says}");
+            }
+        }
+    }
+    Ok(ExitCode::from(u8::from(bad)))
+}
+
+async fn checks() -> Vec<Check> {
+    let mut out = Vec::new();
+    let mut add = |what, result: Result<(State, String)>| {
+        let (state, says) = result.unwrap_or_else(|e| (State::Bad, format!("{e:#}")));
+        out.push(Check { what, state, says });
+    };
+    let home = Home::find(|name| std::env::var_os(name));
+    add("home", home.map(|home| (State::Ok, home.data.display().to_string())));
+    let context = match Context::read() {
+        Ok(context) => context,
+        Err(e) => {
+            add("configuration", Err(e));
+            return out;
+        }
+    };
+    add("configuration", Ok((State::Ok, configuration(&context))));
+    add("database", database(&context).await);
+    add("workspace", workspace(&context));
+    add("model", model(&context).await);
+    add("embedder", Ok(embedder(&context)));
+    add("sandbox", Ok((State::Note, "commands run with your rights; each asks for approval unless a rule allows it".into())));
+    out
+}
+
+fn configuration(context: &Context) -> String {
+    let file = &context.home.config;
+    match file.exists() {
+        true => file.display().to_string(),
+        false => format!("no {}, the defaults are in use (`paguro config init`)", file.display()),
+    }
+}
+
+async fn database(context: &Context) -> Result<(State, String)> {
+    let store = context.store()?;
+    store.check().await?;
+    let sessions = store.sessions().await?.len();
+    let open = store.open_turns(None).await?.len();
+    let says = format!("sound, {sessions} sessions, {open} unfinished turns");
+    Ok((State::Ok, says))
+}
+
+fn workspace(context: &Context) -> Result<(State, String)> {
+    let folder = context.workspace();
+    std::fs::create_dir_all(&folder).map_err(|e| anyhow::anyhow!("{} cannot be made: {e}", folder.display()))?;
+    tempfile_in(&folder).map_err(|e| anyhow::anyhow!("{} cannot be written: {e}", folder.display()))?;
+    Ok((State::Ok, folder.display().to_string()))
+}
+
+/// Writes and removes a file, to see that it can be done.
+fn tempfile_in(folder: &std::path::Path) -> std::io::Result<()> {
+    let probe = folder.join(format!(".paguro-probe-{}", std::process::id()));
+    std::fs::write(&probe, b"probe")?;
+    std::fs::remove_file(&probe)
+}
+
+async fn model(context: &Context) -> Result<(State, String)> {
+    let configured = context.config.model.file.is_some();
+    let (events, _) = mpsc::channel(1);
+    let engine = load(context.load_options(None)?, &events).await?;
+    let info = engine.info();
+    let says = format!(
+        "{}: {}, {}parameters, context {} tokens, loaded in {:.0} ms",
+        info.name,
+        info.architecture,
+        count(info.parameters),
+        info.context,
+        info.load_ms
+    );
+    if configured {
+        return Ok((State::Ok, says));
+    }
+    let way = "the demo model can only show the tools: name a GGUF file as `file` under [model] in the configuration";
+    Ok((State::Note, format!("{says}; {way}")))
+}
+
+fn embedder(context: &Context) -> (State, String) {
+    match &context.config.embedder.file {
+        None => (State::Note, "none, so notes are found by their words only".into()),
+        Some(file) => (State::Note, format!("{} is configured; this version finds notes by their words only", file.display())),
+    }
+}

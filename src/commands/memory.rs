@@ -1,0 +1,138 @@
+//! `paguro memory`: the notes, for their owner.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use memory::{Note, NoteRow, Store};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::print_json;
+use crate::args::{ListFormat, MemoryCommand};
+use crate::exit::BadInput;
+use crate::parts::Context;
+
+/// Notes written in one transaction on import.
+const IMPORT_BATCH: usize = 500;
+
+pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
+    let store = Context::read()?.store()?;
+    match command {
+        MemoryCommand::Add { text, list } => add(&store, text, list.format).await?,
+        MemoryCommand::Search { query, limit, list } => search(&store, query, usize::from(*limit), list.format).await?,
+        MemoryCommand::List { limit, list } => list_notes(&store, *limit as usize, list.format).await?,
+        MemoryCommand::Forget { id } => {
+            if !store.forget(id).await? {
+                return Err(BadInput(format!("there is no note {id}; `paguro memory list` shows the ids")).into());
+            }
+            println!("forgotten");
+        }
+        MemoryCommand::Export { file } => export(&store, file.as_deref()).await?,
+        MemoryCommand::Import { file } => import(&store, file).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn add(store: &Store, text: &str, format: ListFormat) -> Result<()> {
+    if text.trim().is_empty() {
+        return Err(BadInput("the note is empty; write what is to be kept".into()).into());
+    }
+    let note = store.add_note(Note { text: text.to_owned(), ..Note::default() }).await?;
+    match format {
+        ListFormat::Json => print_json(&note),
+        ListFormat::Text => {
+            println!("kept as {}", note.id);
+            Ok(())
+        }
+    }
+}
+
+async fn search(store: &Store, query: &str, limit: usize, format: ListFormat) -> Result<()> {
+    let found = store.search(query, None, limit).await?;
+    match format {
+        ListFormat::Json => print_json(&json!({ "results": found })),
+        ListFormat::Text => {
+            for note in &found {
+                println!("{}  {}  ({})", note.id, note.text, note.why);
+            }
+            if found.is_empty() {
+                eprintln!("nothing found");
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn list_notes(store: &Store, limit: usize, format: ListFormat) -> Result<()> {
+    let notes = store.list(limit, 0).await?;
+    match format {
+        ListFormat::Json => print_json(&json!({ "notes": notes })),
+        ListFormat::Text => {
+            for NoteRow { id, text, at, .. } in &notes {
+                println!("{id}  {at}  {text}");
+            }
+            if notes.is_empty() {
+                eprintln!("there are no notes yet");
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn export(store: &Store, file: Option<&Path>) -> Result<()> {
+    let mut out: Box<dyn Write> = match file {
+        Some(file) => {
+            Box::new(BufWriter::new(File::create_new(file).with_context(|| format!("{} cannot be written anew", file.display()))?))
+        }
+        None => Box::new(std::io::stdout().lock()),
+    };
+    let (mut after, mut count) = (Some(0), 0);
+    while let Some(position) = after {
+        let page = store.export(position).await?;
+        for note in &page.notes {
+            serde_json::to_writer(&mut out, &json!({ "id": note.id, "text": note.text, "at": note.at }))?;
+            writeln!(out)?;
+        }
+        count += page.notes.len();
+        after = page.next;
+    }
+    out.flush()?;
+    eprintln!("{count} notes written");
+    Ok(())
+}
+
+/// One line of an import.
+#[derive(Deserialize)]
+struct Line {
+    id: Option<String>,
+    text: String,
+    at: Option<String>,
+}
+
+async fn import(store: &Store, file: &Path) -> Result<()> {
+    let input: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        let opened = File::open(file).map_err(|e| BadInput(format!("{} cannot be read: {e}", file.display())))?;
+        Box::new(BufReader::new(opened))
+    };
+    let (mut batch, mut count) = (Vec::new(), 0);
+    for (index, line) in input.lines().enumerate() {
+        let wrong = |reason: String| BadInput(format!("{}, line {}: {reason}; {count} notes before it were kept", file.display(), index + 1));
+        let line = line.map_err(|e| wrong(e.to_string()))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let Line { id, text, at } = serde_json::from_str(&line).map_err(|e| wrong(format!("not a note ({e})")))?;
+        batch.push(Note { id, text, at, ..Note::default() });
+        if batch.len() == IMPORT_BATCH {
+            count += store.add_notes(std::mem::take(&mut batch)).await?.len();
+        }
+    }
+    count += store.add_notes(batch).await?.len();
+    println!("{count} notes read");
+    Ok(())
+}

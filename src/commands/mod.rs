@@ -1,0 +1,23 @@
+//! One file a command: what the arguments mean, and the doing of it.
+
+pub mod ask;
+pub mod chat;
+pub mod config;
+pub mod demo;
+pub mod doctor;
+pub mod input;
+pub mod memory;
+pub mod model;
+pub mod session;
+
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+/// Prints one JSON value on one line.
+pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    writeln!(out)?;
+    Ok(())
+}

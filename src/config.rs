@@ -1,0 +1,271 @@
+//! The configuration file: one TOML file, every key with a default, no unknown keys, overridden by variables.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use agent::Rule;
+use engine::CacheType;
+use serde::{Deserialize, Serialize};
+
+/// A wrong configuration; one line that names the value and the way out.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub model: Model,
+    pub embedder: Embedder,
+    pub sampling: engine::Sampling,
+    pub limits: Limits,
+    pub tools: Tools,
+    pub telegram: Telegram,
+    pub policy: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// A file, or the name of a model in the models folder; without it the demo model is used.
+    pub file: Option<PathBuf>,
+    pub context: Option<u32>,
+    pub cache_type_k: CacheType,
+    pub cache_type_v: CacheType,
+    pub mmap: bool,
+    pub flash_attention: bool,
+    pub gpu_layers: Option<u32>,
+    pub threads: Option<u32>,
+    pub batch: u32,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        let engine = engine::LoadOptions::new(engine::ModelSource::File(PathBuf::new()));
+        Self {
+            file: None,
+            context: engine.context,
+            cache_type_k: engine.cache_type_k,
+            cache_type_v: engine.cache_type_v,
+            mmap: engine.mmap,
+            flash_attention: engine.flash_attention,
+            gpu_layers: engine.gpu_layers,
+            threads: engine.threads,
+            batch: engine.batch,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Embedder {
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    pub max_steps: u32,
+    pub max_tokens: u32,
+    pub timeout_s: u64,
+    pub tool_timeout_s: u64,
+    pub tool_output_tokens: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let agent = agent::Limits::default();
+        Self {
+            max_steps: u32::try_from(agent.steps).unwrap_or(u32::MAX),
+            max_tokens: agent.tokens,
+            timeout_s: agent.time.as_secs(),
+            tool_timeout_s: agent.tool_time.as_secs(),
+            tool_output_tokens: agent.output_tokens,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tools {
+    pub workspace: PathBuf,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self { workspace: "workspace".into() }
+    }
+}
+
+/// Read so that a file for the always-on process is also good here; used by `serve`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telegram {
+    pub token_file: Option<PathBuf>,
+    pub owners: Vec<i64>,
+    pub api_url: String,
+}
+
+impl Default for Telegram {
+    fn default() -> Self {
+        Self { token_file: None, owners: Vec::new(), api_url: "https://api.telegram.org".to_owned() }
+    }
+}
+
+impl Config {
+    /// Reads `file` (a file that is not there is an empty one) and lets `PAGURO_SECTION_KEY` variables override it.
+    pub fn load(file: &Path, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(ConfigError(format!("{} cannot be read: {e}", file.display()))),
+        };
+        let here = file.display().to_string();
+        let mut table: toml::Table = toml::from_str(&text).map_err(|e| located(&here, &text, &e))?;
+        // The file is checked by itself first, so that an error in it is not blamed on a variable.
+        toml::from_str::<Self>(&text).map_err(|e| located(&here, &text, &e))?;
+        for (name, section, key, value) in variables.filter_map(override_of) {
+            let value = value.parse::<toml::Value>().unwrap_or(toml::Value::String(value));
+            let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
+            if let Some(section) = section.as_table_mut() {
+                section.insert(key, value);
+            }
+            toml::Value::Table(table.clone()).try_into::<Self>().map_err(|e| ConfigError(format!("{name}: {}", sentence(&e))))?;
+        }
+        toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| ConfigError(format!("{here}: {}", sentence(&e))))
+    }
+
+    /// The whole configuration as TOML. A value that is `None` is left out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+}
+
+/// `PAGURO_MODEL_CONTEXT` is `context` in `[model]`. Other variables of ours (`PAGURO_HOME`, the token) are not settings.
+fn override_of((name, value): (String, String)) -> Option<(String, String, String, String)> {
+    let rest = name.strip_prefix("PAGURO_")?.to_ascii_lowercase();
+    let (section, key) = rest.split_once('_')?;
+    let known = ["model", "embedder", "sampling", "limits", "tools", "telegram"].contains(&section);
+    (known && rest != "telegram_token").then(|| (name.clone(), section.to_owned(), key.to_owned(), value))
+}
+
+/// A parser's error on one line, with the file and the line.
+fn located(file: &str, text: &str, error: &toml::de::Error) -> ConfigError {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
+    ConfigError(format!("{file}{line}: {}", sentence(error)))
+}
+
+/// The parser's message without line breaks; an unknown key gets the nearest known one.
+fn sentence(error: &toml::de::Error) -> String {
+    let message = error.message().replace('\n', ", ");
+    let mut names = message.split('`').skip(1).step_by(2);
+    if !message.starts_with("unknown field") {
+        return message;
+    }
+    let unknown = names.next().unwrap_or_default();
+    let near = |name: &&str| -> i64 { (strsim::jaro_winkler(unknown, name) * 1e6) as i64 };
+    match names.max_by_key(near) {
+        Some(nearest) => format!("unknown key `{unknown}`; did you mean `{nearest}`?"),
+        None => format!("unknown key `{unknown}`"),
+    }
+}
+
+/// What `paguro config init` writes: every key, commented out at its default.
+pub const TEMPLATE: &str = "\
+# Paguro's configuration. Every key has a default; the lines that begin with `#` show it. `paguro config check` checks this file.
+# A variable such as PAGURO_MODEL_CONTEXT=8192 overrides `context` in [model].
+
+[model]
+# A GGUF file, or its name in the models folder. Without it the embedded demo model is used, which can only show the tools.
+# file = \"models/qwen3-4b-q4_k_m.gguf\"
+# context = 32768              # tokens; by default the model's own, at most 32768
+# cache_type_k = \"q4_0\"        # f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0
+# cache_type_v = \"q4_0\"
+# flash_attention = true
+# mmap = false
+# gpu_layers = 99              # by default all, when there is a GPU
+# threads = 8                  # by default the physical cores
+# batch = 512                  # tokens prefilled at once
+
+[sampling]                     # by default what the model recommends
+# temperature = 0.7
+# top_p = 0.8
+# top_k = 20
+# min_p = 0.0
+# repeat_penalty = 1.0
+# seed = 1
+
+[limits]                       # of one turn
+# max_steps = 20               # replies of the model
+# max_tokens = 8192            # tokens generated
+# timeout_s = 1800
+# tool_timeout_s = 600         # one tool call
+# tool_output_tokens = 2000    # the rest of a longer output is kept in a file
+
+[tools]
+# workspace = \"workspace\"      # the only folder that the tools may read and write
+
+# What may run without asking. The first rule that matches decides; without one reading runs, and everything else asks.
+# [[policy]]
+# tool = \"shell\"
+# command = \"git status *\"
+# decision = \"allow\"           # allow | ask | deny
+";
+
+/// The keys of a configuration with their values, for `config show`.
+pub fn flat(config: &Config) -> BTreeMap<String, serde_json::Value> {
+    let mut out = BTreeMap::new();
+    if let Ok(serde_json::Value::Object(sections)) = serde_json::to_value(config) {
+        for (section, value) in sections {
+            match value {
+                serde_json::Value::Object(keys) => out.extend(keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value))),
+                other => drop(out.insert(section, other)),
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        Config::load(file.path(), variables).map_err(|e| e.to_string().replace(&file.path().display().to_string(), "FILE"))
+    }
+
+    #[test]
+    fn the_template_is_the_default() {
+        assert_eq!(load(TEMPLATE, &[]), Ok(Config::default()));
+        let all: String = TEMPLATE.lines().map(|line| if line.contains(" = ") || line.starts_with("# [[") { line.trim_start_matches("# ") } else { line }).fold(String::new(), |text, line| text + line + "\n");
+        let read = load(&all, &[]).unwrap();
+        assert_eq!(read.limits, Limits::default());
+        assert_eq!(read.policy.len(), 1);
+        assert_eq!(read.model, Model { file: read.model.file.clone(), context: Some(32_768), gpu_layers: Some(99), threads: Some(8), ..Model::default() });
+    }
+
+    #[test]
+    fn variables_override_the_file() {
+        let config = load("[model]\ncontext = 1", &[("PAGURO_MODEL_CONTEXT", "2"), ("PAGURO_MODEL_FILE", "a.gguf"), ("PAGURO_HOME", "x")]).unwrap();
+        assert_eq!((config.model.context, config.model.file), (Some(2), Some("a.gguf".into())));
+    }
+
+    #[test]
+    fn errors_name_the_key_and_the_way_out() {
+        let check = |text: &str, variables: &[(&str, &str)], expected: &str| {
+            assert_eq!(load(text, variables).unwrap_err(), expected, "{text} {variables:?}");
+        };
+        check("[model]\n\nfil = 'x'", &[], "FILE, line 3: unknown key `fil`; did you mean `file`?");
+        check("[modle]\n", &[], "FILE, line 1: unknown key `modle`; did you mean `model`?");
+        check("[telegram]\ntoken = 'x'", &[], "FILE, line 2: unknown key `token`; did you mean `token_file`?");
+        check("", &[("PAGURO_MODEL_CONTEX", "1")], "PAGURO_MODEL_CONTEX: unknown key `contex`; did you mean `context`?");
+        let wrong = load("[model]\ncontext = 'big'", &[]).unwrap_err();
+        assert!(wrong.starts_with("FILE, line 2: ") && !wrong.contains('\n'), "{wrong}");
+        assert!(load("a b", &[]).unwrap_err().starts_with("FILE, line 1: "));
+    }
+}

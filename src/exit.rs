@@ -1,0 +1,63 @@
+//! Exit status (DESIGN §8): 0 answered, 1 failed, 2 bad usage or input, 3 an approval was needed and not given,
+//! 4 a limit was reached, 130 interrupted.
+
+use std::process::ExitCode;
+
+use agent::{AgentError, TurnResult};
+use engine::EngineError;
+use memory::StoreError;
+
+use crate::config::ConfigError;
+
+/// Bad usage or input: one line that names the value and the way out.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadInput(pub String);
+
+/// Ctrl-C.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+pub const ANSWERED: u8 = 0;
+pub const FAILED: u8 = 1;
+pub const BAD_INPUT: u8 = 2;
+pub const DENIED: u8 = 3;
+pub const LIMIT: u8 = 4;
+pub const INTERRUPTED: u8 = 130;
+
+/// The status of a turn that ended.
+pub fn of_result(result: &TurnResult) -> ExitCode {
+    ExitCode::from(match (&result.failure, result.limit) {
+        (None, _) => ANSWERED,
+        (Some(_), true) => LIMIT,
+        (Some(failure), _) if failure == "denied" => DENIED,
+        (Some(_), false) => FAILED,
+    })
+}
+
+/// The status of a command that failed, and the word for it that scripts may match.
+pub fn of_error(error: &anyhow::Error) -> (u8, &'static str) {
+    if error.is::<Interrupted>() {
+        return (INTERRUPTED, "interrupted");
+    }
+    if error.is::<BadInput>() || error.is::<ConfigError>() {
+        return (BAD_INPUT, "bad_input");
+    }
+    let engine = error.downcast_ref::<EngineError>().or(match error.downcast_ref::<AgentError>() {
+        Some(AgentError::Engine(engine)) => Some(engine),
+        _ => None,
+    });
+    if let Some(engine) = engine {
+        return match engine {
+            EngineError::PromptTooLong { .. } => (BAD_INPUT, "prompt_too_long"),
+            EngineError::NoSuchModel { .. }
+            | EngineError::BadModel { .. }
+            | EngineError::NoTemplate { .. }
+            | EngineError::BadScript { .. } => (BAD_INPUT, "bad_model"),
+            EngineError::LoadCancelled => (INTERRUPTED, "interrupted"),
+            _ => (FAILED, "engine"),
+        };
+    }
+    if error.is::<StoreError>() || error.is::<AgentError>() { (FAILED, "memory") } else { (FAILED, "failed") }
+}

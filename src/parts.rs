@@ -1,0 +1,173 @@
+//! Builds the parts from configuration and arguments: store, engine, tools, agent.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use agent::{Agent, Event, Limits, Settings, Stage, Toolbox};
+use anyhow::Result;
+use engine::{Engine, LoadOptions, ModelSource};
+use memory::Store;
+use tokio::sync::mpsc;
+
+use crate::args::TurnArgs;
+use crate::config::{self, Config};
+use crate::exit::{BadInput, Interrupted};
+use crate::home::Home;
+
+/// The model inside the executable.
+static DEMO: &[u8] = include_bytes!("../models/demo/demo.gguf");
+
+/// What every command starts from.
+pub struct Context {
+    pub home: Home,
+    pub config: Config,
+}
+
+impl Context {
+    /// Reads the environment and the configuration file.
+    pub fn read() -> Result<Self> {
+        let home = Home::find(|name| std::env::var_os(name))?;
+        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let config = Config::load(&home.config, variables)?;
+        Ok(Self { home, config })
+    }
+
+    /// The database; one process at a time.
+    pub fn store(&self) -> Result<Store> {
+        Ok(Store::open(&self.home.data)?)
+    }
+
+    pub fn workspace(&self) -> PathBuf {
+        self.home.resolve(&self.config.tools.workspace)
+    }
+
+    /// Which model is meant: `--model`, else the configured one, else the demo model.
+    pub fn source(&self, given: Option<&str>) -> Result<ModelSource> {
+        let Some(name) = given.map(PathBuf::from).or_else(|| self.config.model.file.clone()) else { return Ok(demo()) };
+        let text = name.to_string_lossy();
+        if let Some(script) = text.strip_prefix("script:") {
+            return Ok(ModelSource::Script(script.into()));
+        }
+        if text == "demo" {
+            return Ok(demo());
+        }
+        // What was typed is looked for from here first, what is configured from the home; then a name in the models folder.
+        let models = self.home.data.join("models");
+        let mut places = vec![self.home.resolve(&name), models.join(&name), models.join(format!("{text}.gguf"))];
+        if given.is_some() {
+            places.insert(0, name.clone());
+        }
+        match places.iter().find(|place| place.is_file()) {
+            Some(place) => Ok(ModelSource::File(place.clone())),
+            None => Err(engine::EngineError::NoSuchModel { path: name }.into()),
+        }
+    }
+
+    /// How to load it.
+    pub fn load_options(&self, given: Option<&str>) -> Result<LoadOptions> {
+        let model = &self.config.model;
+        Ok(LoadOptions {
+            source: self.source(given)?,
+            context: model.context,
+            cache_type_k: model.cache_type_k,
+            cache_type_v: model.cache_type_v,
+            mmap: model.mmap,
+            flash_attention: model.flash_attention,
+            gpu_layers: model.gpu_layers,
+            threads: model.threads,
+            batch: model.batch,
+        })
+    }
+}
+
+fn demo() -> ModelSource {
+    ModelSource::Embedded { name: "demo", bytes: DEMO }
+}
+
+/// Loads a model; progress goes to `events`, Ctrl-C cancels.
+pub async fn load(options: LoadOptions, events: &mpsc::Sender<Event>) -> Result<Engine> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let (seen, events) = (Arc::clone(&cancel), events.clone());
+    let progress = move |done: f32| {
+        // Progress is best effort: a full channel drops it.
+        let _ = events.try_send(Event::Progress { stage: Stage::Load, done });
+        if seen.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let loading = Engine::load(options, progress);
+    tokio::pin!(loading);
+    tokio::select! {
+        engine = &mut loading => Ok(engine?),
+        _ = tokio::signal::ctrl_c() => {
+            cancel.store(true, Ordering::Relaxed);
+            let _ = loading.await;
+            Err(Interrupted.into())
+        }
+    }
+}
+
+/// Puts the agent together.
+pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -> Result<Agent> {
+    let workspace = context.workspace();
+    let limits = &context.config.limits;
+    let limits = Limits {
+        steps: turn.max_steps.unwrap_or(limits.max_steps) as usize,
+        tokens: turn.max_tokens.unwrap_or(limits.max_tokens),
+        time: turn.timeout.unwrap_or(Duration::from_secs(limits.timeout_s)),
+        tool_time: Duration::from_secs(limits.tool_timeout_s),
+        output_tokens: limits.tool_output_tokens,
+    };
+    let settings = tools::Settings { workspace: workspace.clone(), store: store.clone(), shell_timeout: limits.tool_time };
+    let toolbox = Toolbox::new(tools::builtin(&settings).map_err(|e| BadInput(e.to_string()))?);
+    let output = tools::OutputFolder::new(&workspace)?;
+    let settings = Settings {
+        policy: context.config.policy.clone(),
+        limits,
+        sampling: context.config.sampling.clone(),
+        clock,
+        overflow: Box::new(move |key, text, bytes| output.cap(key, text, bytes)),
+    };
+    Ok(Agent::new(engine, store, toolbox, settings))
+}
+
+/// The local time in words, for the tail of a message.
+fn clock() -> String {
+    jiff::Zoned::now().strftime("%Y-%m-%d %H:%M %A").to_string()
+}
+
+/// A name for a session that the user did not name: sorts by time, and two at once differ by process.
+pub fn new_session() -> String {
+    format!("{}-{}", jiff::Zoned::now().strftime("%Y%m%d-%H%M%S"), std::process::id())
+}
+
+/// A session's name as typed.
+pub fn session_name(name: Option<&str>) -> Result<String> {
+    const LONGEST: usize = 100;
+    match name {
+        None => Ok(new_session()),
+        Some(name) if name.trim().is_empty() => Err(BadInput("the session's name is empty; give --session a word".to_owned()).into()),
+        Some(name) if name.chars().any(char::is_control) || name.chars().count() > LONGEST => {
+            let reason = format!("the session's name {name:?} is not a name; use at most {LONGEST} characters, none of them a control character");
+            Err(BadInput(reason).into())
+        }
+        Some(name) => Ok(name.to_owned()),
+    }
+}
+
+/// Keys of the configuration for `config show`.
+pub fn shown(context: &Context) -> std::collections::BTreeMap<String, serde_json::Value> {
+    config::flat(&context.config)
+}
+
+/// The models folder's GGUF files, by name.
+pub fn models(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".gguf"))
+        .collect();
+    names.sort();
+    names
+}
