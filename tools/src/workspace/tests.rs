@@ -1,0 +1,108 @@
+//! The wall, from both sides: each case is tried through every tool that takes a path.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::edit_file::EditFile;
+use crate::list_dir::ListDir;
+use crate::read_file::ReadFile;
+use crate::search_files::SearchFiles;
+use crate::testing::Bench;
+use crate::write_file::WriteFile;
+
+fn attempts(bench: &Bench, path: &str) -> Vec<(&'static str, Result<String, ToolError>)> {
+    let workspace = || bench.workspace.clone();
+    let call = |tool: &dyn agent::Tool, arguments: Value| bench.run(tool, arguments);
+    vec![
+        ("read", call(&ReadFile::new(workspace(), 6_000), json!({"path": path}))),
+        ("write", call(&WriteFile::new(workspace()), json!({"path": path, "content": "x"}))),
+        ("edit", call(&EditFile::new(workspace()), json!({"path": path, "old": "secret", "new": "x"}))),
+        ("list", call(&ListDir::new(workspace()), json!({"path": path}))),
+        ("search", call(&SearchFiles::new(workspace()), json!({"pattern": "secret", "path": path}))),
+    ]
+}
+
+#[test]
+fn nothing_outside_is_reached() {
+    let bench = Bench::new();
+    let secret = bench.outside("secret.txt").display().to_string();
+    bench.write("dir/file", "x");
+    bench.link(bench.outside(""), "absolute");
+    bench.link("../outside", "relative");
+    bench.link(&secret, "file");
+    bench.link("../outside/secret.txt", "dir2");
+    bench.link(bench.outside("new.txt"), "dangling");
+    bench.link("absolute", "chain");
+    bench.link("..", "up");
+    bench.link("/proc/self/root", "magic");
+    let through_root = format!("magic{secret}");
+    let beside = format!("{}-2/x", bench.workspace.root().display());
+    let paths = [
+        "..",
+        "../outside",
+        "../outside/secret.txt",
+        "dir/../../outside/secret.txt",
+        "/",
+        "/etc/passwd",
+        "//etc/passwd",
+        "~",
+        "~/.bashrc",
+        "absolute/secret.txt",
+        "absolute/new.txt",
+        "absolute/new/deep.txt",
+        "relative/secret.txt",
+        "file",
+        "dir2",
+        "dangling",
+        "chain/secret.txt",
+        "up/outside/secret.txt",
+        &secret,
+        &through_root,
+        &beside,
+    ];
+    for path in paths {
+        for (tool, result) in attempts(&bench, path) {
+            assert_eq!(result, Err(fail(format!("outside the workspace: {path}"))), "{tool} {path}");
+        }
+    }
+    let outside: Vec<_> = std::fs::read_dir(bench.outside("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(outside, ["secret.txt"]);
+    assert_eq!(std::fs::read(&secret).unwrap(), b"secret\n");
+}
+
+#[test]
+fn links_inside_are_followed() {
+    let bench = Bench::new();
+    bench.write("real/file.txt", "hello\n");
+    bench.link("real", "by-dir");
+    bench.link("../real/file.txt", "real/back");
+    bench.link("by-dir/file.txt", "by-file");
+    let read = ReadFile::new(bench.workspace.clone(), 6_000);
+    for path in ["by-dir/file.txt", "real/back", "by-file", "./real//file.txt", "gone/../real/file.txt"] {
+        assert_eq!(bench.run(&read, json!({"path": path})), Ok("hello".into()), "{path}");
+    }
+}
+
+#[test]
+fn a_missing_workspace_is_made_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    let path = bench.outside("home/workspace");
+    Workspace::open(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    let file = bench.outside("secret.txt");
+    let error = Workspace::open(&file).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("the workspace {} cannot be used: ", file.display())), "{error}");
+}
+
+#[test]
+fn both_spellings_of_the_workspace_are_inside() {
+    let bench = Bench::new();
+    bench.write("a.txt", "hello\n");
+    let link = bench.outside("by-link");
+    std::os::unix::fs::symlink(bench.workspace.root(), &link).unwrap();
+    let read = ReadFile::new(Workspace::open(&link).unwrap(), 6_000);
+    for path in [link.join("a.txt"), bench.path("a.txt")] {
+        assert_eq!(bench.run(&read, json!({"path": path})), Ok("hello".into()));
+    }
+}
