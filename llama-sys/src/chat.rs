@@ -1,14 +1,25 @@
 //! Chat templates: what a model's template can do, and a conversation rendered with it.
 
+use std::ptr::NonNull;
+
 use llama_cpp_2::model::LlamaModel;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ShimError;
+use crate::ffi::{self, borrow, call_handle, call_json};
 
 /// A model's chat template, parsed once. Rendering takes `&self` and keeps no state between calls.
 #[derive(Debug)]
-pub struct ChatTemplate {}
+pub struct ChatTemplate {
+    raw: NonNull<ffi::paguro_chat>,
+    source: String,
+    capabilities: Capabilities,
+}
+
+// SAFETY: the handle owns all it points to and has no tie to the thread that made it. (It is not `Sync`: llama.cpp does
+// not promise that one parsed template may run on two threads at a time.)
+unsafe impl Send for ChatTemplate {}
 
 /// What a template has a place for, found by llama.cpp by rendering it with probes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +77,8 @@ pub struct RenderInput<'a> {
     pub reasoning: bool,
     /// Whether the prompt ends with the assistant's opening.
     pub add_generation_prompt: bool,
-    /// The clock that the template sees, in seconds since 1970 (UTC); `None`: the machine's. Fix it for a session:
-    /// some templates write the date into the system block, and a new day would change the first tokens.
+    /// The clock that the template sees, in seconds since 1970, shown in the machine's time zone; `None`: the machine's clock.
+    /// Fix it for a session: some templates write the date into the system block, and a new day would change the first tokens.
     pub now: Option<i64>,
     /// Further variables for the template, an object (`{"reasoning_effort":"low"}`).
     pub variables: Option<&'a Value>,
@@ -162,20 +173,36 @@ impl ChatTemplate {
         bos: &str,
         eos: &str,
     ) -> Result<Self, ShimError> {
-        let _ = (model, template_override, bos, eos);
-        Err(ShimError::input("not built yet"))
+        let model = model.map_or(std::ptr::null(), ffi::model_ptr);
+        let source = borrow(template_override.unwrap_or_default());
+        let raw = call_handle(|chat, out| {
+            // SAFETY: the texts are borrowed and outlive the call, `model` is null or a live model, and the shim keeps none of them.
+            unsafe { ffi::paguro_chat_new(model, source, borrow(bos), borrow(eos), chat, out) }
+        })?;
+        let mut template = Self {
+            raw,
+            source: String::new(),
+            capabilities: Capabilities::default(),
+        };
+        let info: Info = call_json(|out| {
+            // SAFETY: the handle is alive as long as `template`.
+            unsafe { ffi::paguro_chat_info(template.raw.as_ptr(), out) }
+        })?;
+        template.source = info.source;
+        template.capabilities = info.capabilities;
+        Ok(template)
     }
 
     /// What the template has a place for.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        self.capabilities
     }
 
-    /// The template's text, as llama.cpp uses it.
+    /// The template's text, as it was given.
     #[must_use]
-    pub fn source(&self) -> String {
-        String::new()
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// Renders a conversation.
@@ -184,7 +211,29 @@ impl ChatTemplate {
     /// Messages, tools or schema of the wrong shape or nested too deep; the template raised an exception or cannot do
     /// what is asked; llama.cpp found no parser for it.
     pub fn render(&self, input: &RenderInput<'_>) -> Result<Rendered, ShimError> {
-        let _ = input;
-        Err(ShimError::input("not built yet"))
+        let input = serde_json::to_string(input)
+            .map_err(|error| ShimError::input(format!("the input is not JSON: {error}")))?;
+        self.render_json(&input)
     }
+
+    /// As [`ChatTemplate::render`], from the text that the shim reads.
+    fn render_json(&self, input: &str) -> Result<Rendered, ShimError> {
+        call_json(|out| {
+            // SAFETY: the handle is alive as long as `self`, the text as long as the call.
+            unsafe { ffi::paguro_chat_render(self.raw.as_ptr(), borrow(input), out) }
+        })
+    }
+}
+
+impl Drop for ChatTemplate {
+    fn drop(&mut self) {
+        // SAFETY: the handle came from paguro_chat_new, and nobody else frees it.
+        unsafe { ffi::paguro_chat_free(self.raw.as_ptr()) }
+    }
+}
+
+#[derive(Deserialize)]
+struct Info {
+    source: String,
+    capabilities: Capabilities,
 }

@@ -14,6 +14,7 @@
 mod abort;
 mod chat;
 mod error;
+mod ffi;
 mod grammar;
 mod info;
 mod log;

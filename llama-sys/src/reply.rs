@@ -1,12 +1,20 @@
 //! A reply, whole or partial, taken apart into content, reasoning and tool calls.
 
+use std::ptr::NonNull;
+
 use serde::{Deserialize, Serialize};
 
+use crate::ffi::{self, borrow, call_handle, call_json};
 use crate::{Rendered, ShimError};
 
 /// The parser for the replies to one [`Rendered`], deserialised once: a partial parse per token costs only the parse.
 #[derive(Debug)]
-pub struct ReplyParser {}
+pub struct ReplyParser {
+    raw: NonNull<ffi::paguro_reply>,
+}
+
+// SAFETY: the handle owns all it points to and has no tie to the thread that made it.
+unsafe impl Send for ReplyParser {}
 
 /// One call in a reply.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +44,17 @@ impl ReplyParser {
     /// # Errors
     /// `rendered.parser` is not what this llama.cpp wrote.
     pub fn new(rendered: &Rendered) -> Result<Self, ShimError> {
-        let _ = rendered;
-        Err(ShimError::input("not built yet"))
+        let input = serde_json::json!({
+            "format_id": rendered.format_id,
+            "generation_prompt": rendered.generation_prompt,
+            "parser": rendered.parser,
+        })
+        .to_string();
+        let raw = call_handle(|reply, out| {
+            // SAFETY: the text outlives the call, and the shim keeps none of it.
+            unsafe { ffi::paguro_reply_new(borrow(&input), reply, out) }
+        })?;
+        Ok(Self { raw })
     }
 
     /// Takes `text` apart: the generated text, without [`Rendered::generation_prompt`], special tokens as
@@ -47,7 +64,16 @@ impl ReplyParser {
     /// # Errors
     /// The text does not match the format (only with `partial` false, save for nesting beyond what is read).
     pub fn parse(&self, text: &str, partial: bool) -> Result<ParsedReply, ShimError> {
-        let _ = (text, partial);
-        Err(ShimError::input("not built yet"))
+        call_json(|out| {
+            // SAFETY: the handle is alive as long as `self`, the text as long as the call.
+            unsafe { ffi::paguro_reply_parse(self.raw.as_ptr(), borrow(text), partial, out) }
+        })
+    }
+}
+
+impl Drop for ReplyParser {
+    fn drop(&mut self) {
+        // SAFETY: the handle came from paguro_reply_new, and nobody else frees it.
+        unsafe { ffi::paguro_reply_free(self.raw.as_ptr()) }
     }
 }

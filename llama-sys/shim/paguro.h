@@ -1,0 +1,69 @@
+// The shim's C interface: what Rust sees of llama.cpp's C++ (bound by bindgen in build.rs).
+//
+// Every function catches everything. Structured values travel as JSON text. A handle that a function gives out is freed by
+// the `_free` of its kind, a text by paguro_text_free; freeing null does nothing.
+#pragma once
+
+#include "llama.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum paguro_status {
+    PAGURO_OK      = 0,
+    PAGURO_INPUT   = 1,  // the caller passed what cannot be used
+    PAGURO_REFUSED = 2,  // llama.cpp threw, and said why
+    PAGURO_UNKNOWN = 3,  // llama.cpp threw something that says nothing, or memory ran out
+} paguro_status;
+
+// Borrowed bytes, UTF-8, not terminated; `data` may be null when `size` is 0.
+typedef struct paguro_str {
+    const char * data;
+    size_t       size;
+} paguro_str;
+
+// Owned bytes: a function's result when it returns PAGURO_OK, else the reason.
+typedef struct paguro_text {
+    char * data;
+    size_t size;
+} paguro_text;
+
+void paguro_text_free(paguro_text text);
+
+// Chat templates. `model` may be null if `source` is not empty. chat_info gives {"source", "capabilities"}.
+typedef struct paguro_chat paguro_chat;
+paguro_status paguro_chat_new(const struct llama_model * model, paguro_str source, paguro_str bos, paguro_str eos,
+                              paguro_chat ** chat, paguro_text * out);
+void          paguro_chat_free(paguro_chat * chat);
+paguro_status paguro_chat_info(const paguro_chat * chat, paguro_text * out);
+paguro_status paguro_chat_render(const paguro_chat * chat, paguro_str input, paguro_text * out);
+
+// Replies. `rendered` is {"format_id", "generation_prompt", "parser"}; reply_parse gives {"content", "reasoning", "tool_calls"}.
+typedef struct paguro_reply paguro_reply;
+paguro_status paguro_reply_new(paguro_str rendered, paguro_reply ** reply, paguro_text * out);
+void          paguro_reply_free(paguro_reply * reply);
+paguro_status paguro_reply_parse(const paguro_reply * reply, paguro_str generated, bool partial, paguro_text * out);
+
+// Grammars. `rendered` is what chat_render gave. The grammar borrows the model.
+typedef struct paguro_grammar paguro_grammar;
+paguro_status paguro_schema_to_grammar(paguro_str schema, paguro_text * out);
+paguro_status paguro_grammar_new(const struct llama_model * model, paguro_str rendered, paguro_grammar ** grammar,
+                                 paguro_text * out);
+void          paguro_grammar_free(paguro_grammar * grammar);
+paguro_status paguro_grammar_clone(const paguro_grammar * grammar, paguro_grammar ** copy, paguro_text * out);
+paguro_status paguro_grammar_allows(const paguro_grammar * grammar, llama_token token, bool * allowed, paguro_text * out);
+paguro_status paguro_grammar_mask(const paguro_grammar * grammar, llama_token_data * candidates, size_t count,
+                                  paguro_text * out);
+paguro_status paguro_grammar_accept(paguro_grammar * grammar, llama_token token, paguro_text * out);
+
+// {"build", "commit", "compiler", "ggml"}
+paguro_status paguro_build_info(paguro_text * out);
+
+#ifdef __cplusplus
+}
+#endif

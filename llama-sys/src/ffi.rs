@@ -1,0 +1,97 @@
+//! The C interface of the shim, and the few rules for calling it.
+
+use std::ptr::NonNull;
+
+use llama_cpp_2::model::LlamaModel;
+use serde::de::DeserializeOwned;
+
+use crate::{ErrorKind, ShimError};
+
+#[allow(
+    missing_docs,
+    non_camel_case_types,
+    non_upper_case_globals,
+    dead_code,
+    clippy::all,
+    reason = "bindgen's output; shim/paguro.h has the words"
+)]
+mod bindings {
+    include!(concat!(env!("OUT_DIR"), "/shim.rs"));
+}
+
+pub(crate) use bindings::*;
+
+/// `text` as the shim takes it: borrowed, so it must outlive the call.
+pub(crate) fn borrow(text: &str) -> paguro_str {
+    paguro_str {
+        data: text.as_ptr().cast(),
+        size: text.len(),
+    }
+}
+
+/// Runs one export. It gets the place for its text, which is the result, or the reason.
+pub(crate) fn call(
+    export: impl FnOnce(*mut paguro_text) -> paguro_status::Type,
+) -> Result<String, ShimError> {
+    let mut text = paguro_text {
+        data: std::ptr::null_mut(),
+        size: 0,
+    };
+    let status = export(&raw mut text);
+    let message = take(text);
+    let kind = match status {
+        paguro_status::PAGURO_OK => return Ok(message),
+        paguro_status::PAGURO_INPUT => ErrorKind::Input,
+        paguro_status::PAGURO_REFUSED => ErrorKind::Refused,
+        _ => ErrorKind::Unknown,
+    };
+    Err(ShimError { kind, message })
+}
+
+/// As [`call`], for an export whose text is JSON.
+pub(crate) fn call_json<T: DeserializeOwned>(
+    export: impl FnOnce(*mut paguro_text) -> paguro_status::Type,
+) -> Result<T, ShimError> {
+    let text = call(export)?;
+    serde_json::from_str(&text).map_err(|error| ShimError {
+        kind: ErrorKind::Unknown,
+        message: format!("the shim's answer is not what was asked for: {error}"),
+    })
+}
+
+/// As [`call`], for an export that makes a handle.
+pub(crate) fn call_handle<T>(
+    export: impl FnOnce(*mut *mut T, *mut paguro_text) -> paguro_status::Type,
+) -> Result<NonNull<T>, ShimError> {
+    let mut handle = std::ptr::null_mut();
+    call(|out| export(&raw mut handle, out))?;
+    NonNull::new(handle).ok_or_else(|| ShimError {
+        kind: ErrorKind::Unknown,
+        message: "the shim gave no handle".to_owned(),
+    })
+}
+
+/// Copies the shim's text and frees it.
+fn take(text: paguro_text) -> String {
+    if text.data.is_null() {
+        return String::new();
+    }
+    // SAFETY: `data` is not null, so by the header it points to `size` bytes that the shim wrote and nobody else frees.
+    let bytes = unsafe { std::slice::from_raw_parts(text.data.cast::<u8>(), text.size) };
+    let copy = String::from_utf8_lossy(bytes).into_owned();
+    // SAFETY: the shim allocated it, and `bytes` is not used any more.
+    unsafe { paguro_text_free(text) };
+    copy
+}
+
+/// llama.cpp's model behind `model`. `llama-cpp-2` keeps the pointer private.
+pub(crate) fn model_ptr(model: &LlamaModel) -> *const llama_cpp_sys_2::llama_model {
+    const {
+        assert!(size_of::<LlamaModel>() == size_of::<*const llama_cpp_sys_2::llama_model>());
+    };
+    // SAFETY: `LlamaModel` is `repr(transparent)` over one pointer to `llama_model`, in the exact version that
+    // Cargo.toml pins; its size is checked above.
+    unsafe {
+        *std::ptr::from_ref(model).cast::<*const llama_cpp_sys_2::llama_model>()
+    }
+}
