@@ -1,0 +1,9 @@
+//! The whole program from outside: the real executable in an empty home, its whole output compared. The model is `Scripted` where
+//! the reply must be known, and the embedded demo model where only the loop around it matters.
+
+mod ask;
+mod crash;
+mod demo_model;
+mod errors;
+mod notes;
+mod support;
