@@ -242,16 +242,23 @@ mod tests {
     #[test]
     fn the_template_is_the_default() {
         assert_eq!(load(TEMPLATE, &[]), Ok(Config::default()));
-        let all: String = TEMPLATE.lines().map(|line| if line.contains(" = ") || line.starts_with("# [[") { line.trim_start_matches("# ") } else { line }).fold(String::new(), |text, line| text + line + "\n");
+        let all: String = TEMPLATE
+            .lines()
+            .map(|line| if line.contains(" = ") || line.starts_with("# [[") { line.trim_start_matches("# ") } else { line })
+            .fold(String::new(), |text, line| text + line + "\n");
         let read = load(&all, &[]).unwrap();
         assert_eq!(read.limits, Limits::default());
         assert_eq!(read.policy.len(), 1);
-        assert_eq!(read.model, Model { file: read.model.file.clone(), context: Some(32_768), gpu_layers: Some(99), threads: Some(8), ..Model::default() });
+        assert_eq!(
+            read.model,
+            Model { file: read.model.file.clone(), context: Some(32_768), gpu_layers: Some(99), threads: Some(8), ..Model::default() }
+        );
     }
 
     #[test]
     fn variables_override_the_file() {
-        let config = load("[model]\ncontext = 1", &[("PAGURO_MODEL_CONTEXT", "2"), ("PAGURO_MODEL_FILE", "a.gguf"), ("PAGURO_HOME", "x")]).unwrap();
+        let config =
+            load("[model]\ncontext = 1", &[("PAGURO_MODEL_CONTEXT", "2"), ("PAGURO_MODEL_FILE", "a.gguf"), ("PAGURO_HOME", "x")]).unwrap();
         assert_eq!((config.model.context, config.model.file), (Some(2), Some("a.gguf".into())));
     }
 

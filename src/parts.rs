@@ -11,6 +11,7 @@ use anyhow::Result;
 use engine::{Engine, LoadOptions, ModelSource};
 use memory::Store;
 use tokio::sync::mpsc;
+use tools::{OutputFolder, Workspace};
 
 use crate::args::TurnArgs;
 use crate::config::{self, Config};
@@ -110,7 +111,6 @@ pub async fn load(options: LoadOptions, events: &mpsc::Sender<Event>) -> Result<
 
 /// Puts the agent together.
 pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -> Result<Agent> {
-    let workspace = context.workspace();
     let limits = &context.config.limits;
     let limits = Limits {
         steps: turn.max_steps.unwrap_or(limits.max_steps) as usize,
@@ -119,17 +119,24 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
         tool_time: Duration::from_secs(limits.tool_timeout_s),
         output_tokens: limits.tool_output_tokens,
     };
-    let settings = tools::Settings { workspace: workspace.clone(), store: store.clone(), shell_timeout: limits.tool_time };
-    let toolbox = Toolbox::new(tools::builtin(&settings).map_err(|e| BadInput(e.to_string()))?);
-    let output = tools::OutputFolder::new(&workspace)?;
+    let workspace = Workspace::open(&context.workspace())?;
+    let output = OutputFolder::new(workspace.clone());
+    let toolbox = toolbox(context, workspace, store.clone());
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
         sampling: context.config.sampling.clone(),
         clock,
-        overflow: Box::new(move |key, text, bytes| output.cap(key, text, bytes)),
+        overflow: Box::new(move |key, text, bytes| output.fit(key, text, bytes)),
     };
     Ok(Agent::new(engine, store, toolbox, settings))
+}
+
+/// The built-in tools.
+pub fn toolbox(context: &Context, workspace: Workspace, store: Store) -> Toolbox {
+    let limits = &context.config.limits;
+    let settings = tools::Settings { output_tokens: limits.tool_output_tokens as usize, ..tools::Settings::new(workspace, store) };
+    Toolbox::new(tools::builtin(&settings))
 }
 
 /// The local time in words, for the tail of a message.
@@ -149,7 +156,8 @@ pub fn session_name(name: Option<&str>) -> Result<String> {
         None => Ok(new_session()),
         Some(name) if name.trim().is_empty() => Err(BadInput("the session's name is empty; give --session a word".to_owned()).into()),
         Some(name) if name.chars().any(char::is_control) || name.chars().count() > LONGEST => {
-            let reason = format!("the session's name {name:?} is not a name; use at most {LONGEST} characters, none of them a control character");
+            let reason =
+                format!("the session's name {name:?} is not a name; use at most {LONGEST} characters, none of them a control character");
             Err(BadInput(reason).into())
         }
         Some(name) => Ok(name.to_owned()),
@@ -164,10 +172,8 @@ pub fn shown(context: &Context) -> std::collections::BTreeMap<String, serde_json
 /// The models folder's GGUF files, by name.
 pub fn models(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".gguf"))
-        .collect();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|name| name.ends_with(".gguf")).collect();
     names.sort();
     names
 }

@@ -175,7 +175,7 @@ impl Agent {
         match run.carry_on().await {
             Err(AgentError::Engine(error)) => {
                 // The same prompt would fail again: the turn ends here, and the history shows why.
-                self.store.finish(turn, memory::Ending::Failed, &error.to_string(), None).await?;
+                self.store.finish(turn, memory::TurnState::Failed, &error.to_string(), None).await?;
                 Err(AgentError::Engine(error))
             }
             other => other,
@@ -201,7 +201,7 @@ impl Agent {
     /// Ends an open turn because the owner said so.
     pub async fn stop(&self, turn: i64) -> Result<(), AgentError> {
         let outcome = crate::next::Failure::Stopped.sentence();
-        self.store.finish(turn, memory::Ending::Failed, outcome, None).await?;
+        self.store.finish(turn, memory::TurnState::Failed, outcome, None).await?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use engine::{Delta, Finish, Message, Request, Role, ToolCall};
-use memory::{Ending, Outbound, StepRow, TurnRow};
+use memory::{Outbound, StepRow, TurnRow, TurnState};
 use tokio::sync::mpsc;
 
 use crate::agent::{Agent, AgentError, Outcome, Question, append, parse_steps};
@@ -50,7 +50,7 @@ impl<'a> Run<'a> {
                 Next::Ask(call) => return Ok(Outcome::Waiting(self.question(call))),
                 Next::Act(call) => self.act(&call).await?,
                 Next::Recover(call) => self.recover(&call).await?,
-                Next::Reply(text) => return self.finish(Ending::Done, text, None).await,
+                Next::Reply(text) => return self.finish(TurnState::Done, text, None).await,
                 Next::Fail(failure) => return self.fail(failure).await,
             }
         }
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         let mut texts = vec![content.to_owned()];
         let history = self.history().await?;
         let oldest = history.first().map_or(this, |(row, _)| row.id);
-        if let Some((from, used)) = history.last().and_then(|(_, steps)| window_of(steps))
+        if let Some((from, used)) = history.last().and_then(|(row, steps)| window_of(row, steps))
             && from >= oldest
             && used + engine.count_tokens(texts.clone()).await?.iter().sum::<u32>() <= context / 4 * 3
         {
@@ -114,7 +114,7 @@ impl<'a> Run<'a> {
         let left = limits.tokens - total_usage(&self.steps).completion_tokens;
         let request = Request {
             messages: self.prompt().await?,
-            tools: self.agent.toolbox.iter().map(crate::Tool::schema).collect(),
+            tools: self.agent.toolbox.schemas(),
             sampling: self.agent.settings.sampling.clone(),
             max_tokens: Some(left),
             deadline: Some(self.deadline),
@@ -243,15 +243,19 @@ impl<'a> Run<'a> {
     }
 
     async fn fail(&mut self, failure: Failure) -> Result<Outcome, AgentError> {
-        self.finish(Ending::Failed, failure.sentence().to_owned(), Some(failure)).await
+        self.finish(TurnState::Failed, failure.sentence().to_owned(), Some(failure)).await
     }
 
     /// Outcome and outbound message in one transaction, then the result is shown.
-    async fn finish(&mut self, state: Ending, text: String, failure: Option<Failure>) -> Result<Outcome, AgentError> {
+    async fn finish(&mut self, state: TurnState, text: String, failure: Option<Failure>) -> Result<Outcome, AgentError> {
         let outbound = Outbound { text: text.clone() };
         self.agent.store.finish(self.turn.id, state, &text, Some(outbound)).await?;
         let denied = self.steps.iter().any(|step| matches!(step, Step::Answered { allowed: false, .. }));
-        let code = failure.map(Failure::code).or(denied.then_some("denied"));
+        // A refusal explains an odd end better than what the model made of it; a limit of the owner's does not follow from it.
+        let code = match failure {
+            Some(failure) if failure.is_limit() || !denied => Some(failure.code()),
+            _ => denied.then_some("denied"),
+        };
         let result = TurnResult {
             ok: code.is_none(),
             text,
@@ -334,10 +338,11 @@ fn past_messages(row: &TurnRow, steps: &[Step]) -> Vec<Message> {
     finished_messages(steps, row.outcome.as_deref().unwrap_or("no reply"))
 }
 
-/// The turn that a finished turn's context began with, and the tokens that it came to.
-fn window_of(steps: &[Step]) -> Option<(i64, u32)> {
+/// The turn that a finished turn's context began with, and the tokens that it came to. Not known of a turn that failed: what it read
+/// last may be what did not fit.
+fn window_of(row: &TurnRow, steps: &[Step]) -> Option<(i64, u32)> {
     let Some(Step::Began { from, .. }) = steps.first() else { return None };
-    let last = thoughts(steps).next_back()?;
+    let last = thoughts(steps).next_back().filter(|_| row.state == TurnState::Done)?;
     Some((*from, last.usage.prompt_tokens + last.usage.completion_tokens))
 }
 

@@ -54,24 +54,25 @@ pub trait Tool: Send + Sync {
 /// The tools of an agent, in the order in which the model is told of them.
 #[derive(Default)]
 pub struct Toolbox {
-    tools: Vec<Box<dyn Tool>>,
+    tools: Vec<(ToolSchema, Box<dyn Tool>)>,
 }
 
 impl Toolbox {
     /// A toolbox of `tools`.
     #[must_use]
     pub fn new(tools: Vec<Box<dyn Tool>>) -> Self {
-        Self { tools }
+        Self { tools: tools.into_iter().map(|tool| (tool.schema(), tool)).collect() }
     }
 
     /// The tool called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&dyn Tool> {
-        self.tools.iter().map(AsRef::as_ref).find(|tool| tool.schema().name == name)
+        self.tools.iter().find(|(schema, _)| schema.name == name).map(|(_, tool)| tool.as_ref())
     }
 
-    /// All tools.
-    pub fn iter(&self) -> impl Iterator<Item = &dyn Tool> {
-        self.tools.iter().map(AsRef::as_ref)
+    /// What the model is told of the tools.
+    #[must_use]
+    pub fn schemas(&self) -> Vec<ToolSchema> {
+        self.tools.iter().map(|(schema, _)| schema.clone()).collect()
     }
 }

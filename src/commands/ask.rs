@@ -110,7 +110,10 @@ async fn answer(question: &Question, approve: Approve) -> Answer {
             Some(terminal) => terminal.ask(question).await,
             None => {
                 let what = channels::visible(&question.arguments.to_string());
-                eprintln!("paguro: {} {what} needs approval, and there is no terminal to ask on; `--approve all` would run it", question.tool);
+                eprintln!(
+                    "paguro: {} {what} needs approval, and there is no terminal to ask on; `--approve all` would run it",
+                    question.tool
+                );
                 Answer { allowed: false, why: None }
             }
         },

@@ -6,13 +6,15 @@ use std::process::ExitCode;
 
 use agent::Effect;
 use anyhow::{Context as _, Result};
+use memory::Store;
+use tools::Workspace;
 
 use super::print_json;
 use crate::args::{ConfigCommand, ListArgs, ListFormat};
 use crate::config::TEMPLATE;
 use crate::exit::BadInput;
 use crate::home::Home;
-use crate::parts::{Context, shown};
+use crate::parts::{Context, shown, toolbox};
 
 pub fn run(command: &ConfigCommand) -> Result<ExitCode> {
     match command {
@@ -72,11 +74,10 @@ fn show(list: &ListArgs) -> Result<()> {
 
 fn policy(tool: &str, arguments: &str, list: &ListArgs) -> Result<()> {
     let context = Context::read()?;
-    let arguments: serde_json::Value = serde_json::from_str(arguments)
-        .ok()
-        .filter(serde_json::Value::is_object)
-        .ok_or_else(|| BadInput(format!("{arguments} is not a JSON object; give the tool's arguments, such as '{{\"command\":\"ls\"}}'")))?;
-    let verdict = agent::decide(&context.config.policy, tool, effect_of(tool), &arguments);
+    let arguments: serde_json::Value = serde_json::from_str(arguments).ok().filter(serde_json::Value::is_object).ok_or_else(|| {
+        BadInput(format!("{arguments} is not a JSON object; give the tool's arguments, such as '{{\"command\":\"ls\"}}'"))
+    })?;
+    let verdict = agent::decide(&context.config.policy, tool, effect_of(&context, tool)?, &arguments);
     match list.format {
         ListFormat::Json => print_json(&verdict),
         ListFormat::Text => {
@@ -88,6 +89,8 @@ fn policy(tool: &str, arguments: &str, list: &ListArgs) -> Result<()> {
 }
 
 /// The declared effect of a built-in tool.
-fn effect_of(tool: &str) -> Option<Effect> {
-    tools::EFFECTS.iter().find(|(name, _)| *name == tool).map(|(_, effect)| *effect)
+fn effect_of(context: &Context, tool: &str) -> Result<Option<Effect>> {
+    let workspace = Workspace::open(&context.workspace())?;
+    let tools = toolbox(context, workspace, Store::in_memory()?);
+    Ok(tools.get(tool).map(agent::Tool::effect))
 }

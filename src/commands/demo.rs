@@ -90,13 +90,7 @@ async fn agent(context: &Context) -> Result<Agent> {
 /// One stop: the words, the turn as it runs, and what it cost.
 async fn take(agent: &Agent, stop: &Stop) -> Result<()> {
     println!("\n── {} ──\nyou: {}", stop.title, stop.says);
-    let inbound = Inbound {
-        channel: "terminal".into(),
-        session: "tour".into(),
-        platform_id: None,
-        text: stop.says.into(),
-        data: None,
-    };
+    let inbound = Inbound { channel: "terminal".into(), session: "tour".into(), platform_id: None, text: stop.says.into(), data: None };
     let accepted = agent.accept(inbound).await?;
     let (events, receiver) = mpsc::channel(EVENTS);
     let turn = async move { one_turn(agent, accepted.turn, stop.approve, &events).await };

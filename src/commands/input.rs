@@ -38,7 +38,9 @@ pub fn read(prompt: Option<&str>, kind: Stdin, stdin: impl Read + Send + 'static
     };
     let (text, data) = match (prompt, piped) {
         (None | Some("-"), Some(text)) => (text, None),
-        (None | Some("-"), None) => return Err(BadInput("there is no prompt; give one as an argument, or `-` to read it from standard input".into())),
+        (None | Some("-"), None) => {
+            return Err(BadInput("there is no prompt; give one as an argument, or `-` to read it from standard input".into()));
+        }
         (Some(prompt), piped) => (prompt.to_owned(), piped.filter(|text| !text.trim().is_empty())),
     };
     if text.trim().is_empty() {
@@ -71,12 +73,16 @@ fn read_stdin(stdin: impl Read + Send + 'static) -> Result<String, BadInput> {
         Err(_) => return Err(BadInput("standard input cannot be read".into())),
     };
     if bytes.len() as u64 > STDIN_BYTES {
-        return Err(BadInput(format!("standard input has more than {STDIN_BYTES} bytes; give a shorter text, or put it into a file of the workspace")));
+        return Err(BadInput(format!(
+            "standard input has more than {STDIN_BYTES} bytes; give a shorter text, or put it into a file of the workspace"
+        )));
     }
     String::from_utf8(bytes).map_err(|e| {
         let offset = e.utf8_error().valid_up_to();
         let byte = e.as_bytes()[offset];
-        BadInput(format!("standard input is not UTF-8: byte 0x{byte:02x} at offset {offset}; convert it, for example with `iconv -t utf-8`"))
+        BadInput(format!(
+            "standard input is not UTF-8: byte 0x{byte:02x} at offset {offset}; convert it, for example with `iconv -t utf-8`"
+        ))
     })
 }
 

@@ -121,7 +121,8 @@ async fn import(store: &Store, file: &Path) -> Result<()> {
     };
     let (mut batch, mut count) = (Vec::new(), 0);
     for (index, line) in input.lines().enumerate() {
-        let wrong = |reason: String| BadInput(format!("{}, line {}: {reason}; {count} notes before it were kept", file.display(), index + 1));
+        let wrong =
+            |reason: String| BadInput(format!("{}, line {}: {reason}; {count} notes before it were kept", file.display(), index + 1));
         let line = line.map_err(|e| wrong(e.to_string()))?;
         if line.trim().is_empty() {
             continue;

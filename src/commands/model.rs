@@ -23,7 +23,10 @@ pub async fn run(command: &ModelCommand) -> Result<ExitCode> {
             println!("parameters    {}", count(info.parameters));
             println!("weights       {}B", count(info.weight_bytes));
             println!("context       {} tokens, trained for {}", info.context, info.trained_context);
-            println!("tools         {}", if info.tools { "yes, by the template's own format" } else { "the template has no place for them" });
+            println!(
+                "tools         {}",
+                if info.tools { "yes, by the template's own format" } else { "the template has no place for them" }
+            );
             println!("loaded in     {:.0} ms", info.load_ms);
         }
     }
