@@ -11,6 +11,8 @@ mod lines;
 mod list_dir;
 mod output;
 mod read_file;
+mod recall;
+mod remember;
 mod search_files;
 mod shell;
 mod text;
@@ -23,6 +25,7 @@ mod testing;
 use std::time::Duration;
 
 use agent::Tool;
+use agent::memory::Store;
 
 pub use output::OutputFolder;
 pub use shell::Environment;
@@ -40,6 +43,8 @@ const BYTES_PER_TOKEN: usize = 3;
 pub struct Settings {
     /// The only folder that file tools reach, and the one in which commands start.
     pub workspace: Workspace,
+    /// Where facts are remembered.
+    pub store: Store,
     /// How long a command may take that does not say; calls may ask for up to 600 s. The call's own context bounds both.
     pub shell_timeout: Duration,
     /// The commands' environment.
@@ -49,10 +54,16 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults for `workspace`.
+    /// The defaults for `workspace` and `store`.
     #[must_use]
-    pub fn new(workspace: Workspace) -> Self {
-        Self { workspace, shell_timeout: DEFAULT_SHELL_TIMEOUT, environment: Environment::default(), output_tokens: DEFAULT_OUTPUT_TOKENS }
+    pub fn new(workspace: Workspace, store: Store) -> Self {
+        Self {
+            workspace,
+            store,
+            shell_timeout: DEFAULT_SHELL_TIMEOUT,
+            environment: Environment::default(),
+            output_tokens: DEFAULT_OUTPUT_TOKENS,
+        }
     }
 }
 
@@ -69,5 +80,56 @@ pub fn builtin(settings: &Settings) -> Vec<Box<dyn Tool>> {
         Box::new(edit_file::EditFile::new(workspace())),
         Box::new(list_dir::ListDir::new(workspace())),
         Box::new(search_files::SearchFiles::new(workspace())),
+        Box::new(remember::Remember::new(settings.store.clone())),
+        Box::new(recall::Recall::new(settings.store.clone())),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The demo model was trained on these names and these required arguments, in this order.
+    #[test]
+    fn names_order_arguments_and_effects() {
+        let bench = testing::Bench::new();
+        let tools = builtin(&Settings::new(bench.workspace.clone(), bench.store.clone()));
+        let all: Vec<_> = tools
+            .iter()
+            .map(|tool| {
+                let schema = tool.schema();
+                let keys: Vec<_> = schema.parameters["properties"].as_object().unwrap().keys().cloned().collect();
+                format!("{} {} {:?}", schema.name, keys.join(" "), tool.effect())
+            })
+            .collect();
+        let expected = [
+            "shell command timeout_s Write",
+            "read_file path offset limit Read",
+            "write_file path content Write",
+            "edit_file path old new all Write",
+            "list_dir path Read",
+            "search_files pattern path glob Read",
+            "remember text Read",
+            "recall query Read",
+        ];
+        assert_eq!(all, expected);
+    }
+
+    /// The system block has 3,000 tokens for persona, tools and rules. JSON text has about three bytes a token.
+    #[test]
+    fn the_words_the_model_reads_are_few() {
+        let bench = testing::Bench::new();
+        let tools = builtin(&Settings::new(bench.workspace.clone(), bench.store.clone()));
+        let bytes: usize = tools.iter().map(|tool| serde_json::to_string(&tool.schema()).unwrap().len()).sum();
+        assert!(bytes < 2_600, "{bytes} bytes");
+    }
+
+    #[test]
+    fn unknown_arguments_are_refused() {
+        let bench = testing::Bench::new();
+        for tool in builtin(&Settings::new(bench.workspace.clone(), bench.store.clone())) {
+            let error = bench.run(tool.as_ref(), serde_json::json!({"surprise": 1})).unwrap_err();
+            assert!(error.0.starts_with("argument `surprise`: unknown field"), "{error}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent::memory::Store;
 use agent::{Tool, ToolContext, ToolError};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
@@ -15,6 +16,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Bench {
     folder: TempDir,
     pub(crate) workspace: Workspace,
+    pub(crate) store: Store,
     pub(crate) context: ToolContext,
 }
 
@@ -25,7 +27,8 @@ impl Bench {
         std::fs::write(folder.path().join("outside/secret.txt"), "secret\n").unwrap();
         let workspace = Workspace::open(&folder.path().join("workspace")).unwrap();
         let context = ToolContext { key: "7/2".into(), turn: 7, timeout: Duration::from_secs(60) };
-        Self { folder, workspace, context }
+        let store = Store::in_memory().unwrap();
+        Self { folder, workspace, store, context }
     }
 
     /// A path in the workspace.

@@ -1,0 +1,95 @@
+//! `recall`: looks for facts that were remembered.
+
+use agent::engine::ToolSchema;
+use agent::memory::Store;
+use agent::{Effect, Tool, ToolContext, ToolFuture};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::call::{fail, parse, schema};
+
+/// Facts that are shown; those that fit less well are left out, silently: the model asks again with other words.
+const MAX_FACTS: usize = 5;
+
+/// See the file's head.
+pub(crate) struct Recall {
+    store: Store,
+}
+
+impl Recall {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    query: String,
+}
+
+impl Tool for Recall {
+    fn schema(&self) -> ToolSchema {
+        schema(
+            "recall",
+            "Look for remembered facts. Use it before answering about the user or their world.",
+            1,
+            json!({"query": {"type": "string", "description": "a few words"}}),
+        )
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Read
+    }
+
+    fn run<'a>(&'a self, arguments: &'a Value, _context: &'a ToolContext) -> ToolFuture<'a> {
+        Box::pin(async move {
+            let Arguments { query } = parse(arguments)?;
+            let found = self.store.search(&query, None, MAX_FACTS).await.map_err(|error| fail(error.to_string()))?;
+            if found.is_empty() {
+                return Ok("nothing found".to_owned());
+            }
+            // One fact, one line: a line break in a fact must not make it look like two.
+            let lines: Vec<_> =
+                found.iter().map(|fact| format!("- {}", fact.text.split_whitespace().collect::<Vec<_>>().join(" "))).collect();
+            Ok(lines.join("\n"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agent::memory::Note;
+
+    use super::*;
+    use crate::testing::{Bench, wait};
+
+    #[test]
+    fn facts_come_best_first() {
+        let bench = Bench::new();
+        for text in ["my bike is green", "the bike shop\n- closes at six", "I live in Kraków"] {
+            wait(bench.store.add_note(Note { text: text.into(), ..Note::default() })).unwrap();
+        }
+        let tool = Recall::new(bench.store.clone());
+        let cases = [
+            ("my bike", "- my bike is green\n- the bike shop - closes at six"),
+            ("krakow", "- I live in Kraków"),
+            ("car", "nothing found"),
+            ("", "nothing found"),
+            ("\"*( AND NOT", "nothing found"),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(bench.run(&tool, json!({"query": query})), Ok(expected.to_owned()), "{query}");
+        }
+    }
+
+    #[test]
+    fn few_are_shown() {
+        let bench = Bench::new();
+        for n in 0..9 {
+            wait(bench.store.add_note(Note { text: format!("bike {n}"), ..Note::default() })).unwrap();
+        }
+        let text = bench.run(&Recall::new(bench.store.clone()), json!({"query": "bike"})).unwrap();
+        assert_eq!(text.lines().count(), MAX_FACTS);
+    }
+}
