@@ -38,18 +38,15 @@ impl Database {
             .open(&path)
             .map_err(|error| StoreError::from_io(&error, &path))?;
         let check = wants_check(&path);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = register_sqlite_vec().and_then(|()| Connection::open_with_flags(&path, flags)).and_then(|mut connection| {
-            match prepare(&mut connection, &path, check) {
-                Ok(()) => Ok(Ok(connection)),
-                Err(failure) => Ok(Err(failure)),
-            }
-        });
-        match connection {
-            Ok(Ok(connection)) => Ok(Self { connection, path, _lock: Some(lock) }),
-            Ok(Err(failure)) => Err(failure.at(&path)),
-            Err(error) => Err(StoreError::from_sqlite(&error, &path)),
-        }
+        let open = || -> Result<Connection, Failure> {
+            register_sqlite_vec()?;
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let mut connection = Connection::open_with_flags(&path, flags)?;
+            prepare(&mut connection, &path, check)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|failure| failure.at(&path))?;
+        Ok(Self { connection, path, _lock: Some(lock) })
     }
 
     /// A database in memory.

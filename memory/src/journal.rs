@@ -272,24 +272,27 @@ macro_rules! turn_sql {
     };
 }
 
-const ONE_TURN: &str = turn_sql!("WHERE t.id = ?1");
+pub(crate) const ONE_TURN: &str = turn_sql!("WHERE t.id = ?1");
 
-const OPEN_TURNS: &str =
+pub(crate) const OPEN_TURNS: &str =
     turn_sql!("WHERE t.finished IS NULL AND (?1 IS NULL OR ?1 IN (s.name, s.channel || '/' || s.name)) ORDER BY t.id LIMIT ?2");
 
-const HISTORY: &str = turn_sql!("WHERE t.session = ?1 AND t.finished IS NOT NULL AND t.undone IS NULL ORDER BY t.id DESC LIMIT ?2");
+pub(crate) const HISTORY: &str =
+    turn_sql!("WHERE t.session = ?1 AND t.finished IS NOT NULL AND t.undone IS NULL ORDER BY t.id DESC LIMIT ?2");
 
-const ACCEPTED: &str = "SELECT t.id, t.session FROM inbox i JOIN turns t ON t.inbound = i.id
+pub(crate) const ACCEPTED: &str = "SELECT t.id, t.session FROM inbox i JOIN turns t ON t.inbound = i.id
      WHERE i.channel = ?1 AND i.platform_id = ?2";
 
-const SESSION: &str = "INSERT INTO sessions (channel, name) VALUES (?1, ?2)
-     ON CONFLICT (channel, name) DO UPDATE SET last = excluded.last RETURNING id";
+const KNOWN_SESSION: &str = "UPDATE sessions SET last = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+     WHERE channel = ?1 AND name = ?2 RETURNING id";
+
+const NEW_SESSION: &str = "INSERT INTO sessions (channel, name) VALUES (?1, ?2) RETURNING id";
 
 const INBOUND: &str = "INSERT INTO inbox (session, channel, platform_id, text, data) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
 
 const TURN: &str = "INSERT INTO turns (session, inbound) VALUES (?1, ?2) RETURNING id";
 
-const STEPS: &str = "SELECT seq, at, kind, body FROM steps WHERE turn = ?1 ORDER BY seq";
+pub(crate) const STEPS: &str = "SELECT seq, at, kind, body FROM steps WHERE turn = ?1 ORDER BY seq";
 
 const APPEND: &str = "INSERT INTO steps (turn, seq, kind, body)
      SELECT id, 1 + coalesce((SELECT max(seq) FROM steps WHERE turn = ?1), 0), ?2, ?3
@@ -304,7 +307,7 @@ const SEND: &str = "INSERT INTO outbox (turn, channel, text)
 const CONFIRM: &str = "UPDATE outbox SET platform_id = coalesce(platform_id, ?2),
      sent = coalesce(sent, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) WHERE id = ?1";
 
-const UNSENT: &str = "SELECT o.id, o.turn, s.id, s.name, o.channel, o.text, o.at
+pub(crate) const UNSENT: &str = "SELECT o.id, o.turn, s.id, s.name, o.channel, o.text, o.at
      FROM outbox o JOIN turns t ON t.id = o.turn JOIN sessions s ON s.id = t.session
      WHERE o.channel = ?1 AND o.sent IS NULL ORDER BY o.id LIMIT ?2";
 
@@ -331,7 +334,11 @@ fn accept(transaction: &Transaction<'_>, inbound: &Inbound) -> Result<Accepted, 
             return Ok(accepted);
         }
     }
-    let session: i64 = transaction.prepare_cached(SESSION)?.query_row([channel, session], |row| row.get(0))?;
+    let known: Option<i64> = transaction.prepare_cached(KNOWN_SESSION)?.query_row([channel, session], |row| row.get(0)).optional()?;
+    let session = match known {
+        Some(session) => session,
+        None => transaction.prepare_cached(NEW_SESSION)?.query_row([channel, session], |row| row.get(0))?,
+    };
     let number: i64 =
         transaction.prepare_cached(INBOUND)?.query_row(params![session, channel, platform_id, text, data], |row| row.get(0))?;
     let turn = transaction.prepare_cached(TURN)?.query_row([session, number], |row| row.get(0))?;

@@ -14,6 +14,8 @@ mod recall;
 mod schema;
 mod session;
 mod store;
+#[cfg(test)]
+mod tests;
 mod vectors;
 
 pub use error::StoreError;

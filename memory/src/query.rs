@@ -167,7 +167,7 @@ mod tests {
             r#"a" OR NEAR(x) -y ^z* {text}: "#,
             Some(r#""near" OR "near"* OR "nears"* OR "x" OR "y" OR "z" OR "text" OR "text"* OR "texts"*"#),
         );
-        check("don't", Some(r#""don't""#));
+        check("don't", Some(r#""don't" OR "don't"*"#));
     }
 
     #[test]

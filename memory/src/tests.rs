@@ -1,0 +1,142 @@
+//! Tests that look behind the handle: the cost of statements, a full disk, the view for people.
+
+use rusqlite::{Connection, StatementStatus, params};
+use serde_json::json;
+
+use crate::*;
+
+fn inbound(session: &str, text: &str) -> Inbound {
+    Inbound { channel: "terminal".into(), session: session.into(), text: text.into(), ..Inbound::default() }
+}
+
+async fn finished_turn(store: &Store, session: &str, text: &str) -> Accepted {
+    let accepted = store.accept(inbound(session, text)).await.unwrap();
+    store.append(accepted.turn, "reply", json!({"text": format!("{text}!")})).await.unwrap();
+    let outbound = Some(Outbound { text: format!("{text}!") });
+    store.finish(accepted.turn, TurnState::Done, "replied", outbound).await.unwrap();
+    accepted
+}
+
+/// Virtual-machine steps of one run of `sql` with `params`.
+fn cost(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> i32 {
+    let mut statement = connection.prepare(sql).unwrap();
+    let mut rows = statement.query(params).unwrap();
+    while rows.next().unwrap().is_some() {}
+    drop(rows);
+    statement.get_status(StatementStatus::VmStep)
+}
+
+/// What the calls of every turn cost, now.
+async fn costs(store: &Store, session: i64, turn: i64) -> Vec<i32> {
+    store
+        .run(move |connection| {
+            Ok(vec![
+                cost(connection, journal::HISTORY, params![session, 10]),
+                cost(connection, journal::STEPS, params![turn]),
+                cost(connection, journal::ONE_TURN, params![turn]),
+                cost(connection, journal::OPEN_TURNS, params![None::<String>, 10]),
+                cost(connection, journal::ACCEPTED, params!["terminal", "17"]),
+                cost(connection, journal::UNSENT, params!["terminal", 10]),
+            ])
+        })
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_turn_costs_the_same_after_ten_thousand() {
+    let store = Store::in_memory().unwrap();
+    let mut last = Accepted { turn: 0, session: 0, repeated: false };
+    let mut early = Vec::new();
+    for number in 1..=10_000 {
+        // Two sessions in turn, so that one's history does not lie in one piece.
+        last = finished_turn(&store, ["odd", "even"][number % 2], &number.to_string()).await;
+        if number == 100 {
+            early = costs(&store, last.session, last.turn).await;
+        }
+    }
+    assert_eq!(costs(&store, last.session, last.turn).await, early);
+    let history = store.history(last.session, 3).await.unwrap();
+    let texts: Vec<&str> = history.iter().map(|(turn, _)| turn.text.as_str()).collect();
+    assert_eq!(texts, ["9996", "9998", "10000"]);
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing_and_passes() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::open(home.path()).unwrap();
+    let kept = store.accept(inbound("main", "before")).await.unwrap();
+    let pages = |most: &'static str| {
+        store.run(move |connection| {
+            let sql = format!("PRAGMA max_page_count = {most}");
+            Ok(connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?)
+        })
+    };
+    // One page is less than there are, so SQLite takes what there are.
+    let used = pages("1").await.unwrap();
+    let full = StoreError::DiskFull { path: home.path().join("paguro.db") };
+    let large = "x".repeat(1 << 20);
+    let note = || Note { text: large.clone(), ..Note::default() };
+    let refused = [
+        store.accept(inbound("main", &large)).await.unwrap_err(),
+        store.append(kept.turn, "reply", json!({"text": large})).await.unwrap_err(),
+        store.finish(kept.turn, TurnState::Done, large.clone(), None).await.unwrap_err(),
+        store.add_note(note()).await.unwrap_err(),
+    ];
+    assert!(refused.iter().all(|error| *error == full), "{refused:?}");
+    // Half of a refused transaction never shows, and what was there can be read.
+    let open = store.open_turns(None).await.unwrap();
+    assert_eq!(open.iter().map(|turn| turn.text.as_str()).collect::<Vec<_>>(), ["before"]);
+    assert_eq!(store.steps(kept.turn).await.unwrap(), []);
+    assert_eq!(store.list(10, 0).await.unwrap(), []);
+    // Space is back.
+    assert!(pages("1000000").await.unwrap() > used);
+    assert_eq!(store.append(kept.turn, "reply", json!({"text": large})).await, Ok(1));
+    store.finish(kept.turn, TurnState::Done, "replied", None).await.unwrap();
+    store.add_note(note()).await.unwrap();
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_view_for_people() {
+    let store = Store::in_memory().unwrap();
+    let first = finished_turn(&store, "main", "one").await;
+    finished_turn(&store, "main", "undone").await;
+    store.undo(first.session).await.unwrap();
+    let open = store.accept(inbound("main", "two")).await.unwrap();
+    store.append(open.turn, "think", json!({"tokens": 3})).await.unwrap();
+    let rows: Vec<String> = store
+        .run(|connection| {
+            let sql = "SELECT concat_ws('|', channel, session, turn, seq, role, text) FROM messages ORDER BY turn, seq";
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+        .unwrap();
+    let expected = [
+        "terminal|main|1|0|user|one",
+        "terminal|main|1|1|reply|one!",
+        "terminal|main|1|2|assistant|one!",
+        "terminal|main|3|0|user|two",
+        "terminal|main|3|1|think|{\"tokens\":3}",
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[tokio::test]
+async fn steps_are_append_only_and_damage_is_told() {
+    let store = Store::in_memory().unwrap();
+    let turn = finished_turn(&store, "main", "one").await.turn;
+    let sql = |sql: &'static str| store.run(move |connection| Ok(connection.execute(sql, [])?));
+    let Err(StoreError::Database { reason, .. }) = sql("UPDATE steps SET kind = 'x'").await else { panic!("a step was changed") };
+    assert_eq!(reason, "steps are append-only");
+    sql("DROP TRIGGER steps_append_only").await.unwrap();
+    sql("UPDATE steps SET body = '{'").await.unwrap();
+    assert!(matches!(store.steps(turn).await, Err(StoreError::Corrupt { .. })));
+    // The word index no longer fits the notes.
+    store.check().await.unwrap();
+    store.add_note(Note { text: "a green bike".into(), ..Note::default() }).await.unwrap();
+    sql("DELETE FROM notes_words_data WHERE id > 10").await.unwrap();
+    assert!(matches!(store.check().await, Err(StoreError::Corrupt { .. })));
+}
