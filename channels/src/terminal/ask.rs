@@ -1,0 +1,104 @@
+//! The question whether a call may run: shows exactly what would run, and takes anything but a clear yes as no.
+
+use agent::{Answer, Question};
+use serde_json::Value;
+
+use super::tool_lines::value_text;
+use super::tty::Terminal;
+use super::visible::visible_exact;
+
+/// Answers that are neither yes nor no before it is a no.
+const ATTEMPTS: usize = 3;
+
+/// Lines of a value from which their number is given, since its beginning may be out of sight.
+const MANY_LINES: usize = 10;
+
+const PROMPT: &str = "Run this? [y]es / [n]o / [n]o, because … ";
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+
+impl Terminal {
+    /// Asks whether a call may run. Enter, the end of input and a terminal that fails are no. What was typed before the
+    /// question is forgotten. Dropping the future takes the question back.
+    pub async fn ask(&self, question: &Question) -> Answer {
+        self.forget_typed();
+        let asked = self.write(&question_text(question, self.colour()));
+        let attempts = if asked.is_ok() { ATTEMPTS } else { 0 };
+        for _ in 0..attempts {
+            if self.write(PROMPT).is_err() {
+                break;
+            }
+            match self.read_line().await {
+                Ok(Some(line)) => {
+                    if let Some(answer) = parse(&line) {
+                        return answer;
+                    }
+                }
+                Ok(None) | Err(_) => break,
+            }
+        }
+        self.end_line();
+        no(None)
+    }
+
+    /// Ends the line on which a question was taken back.
+    pub(super) fn end_line(&self) {
+        // A terminal that is gone needs no line's end.
+        let _ = self.write("\n");
+    }
+}
+
+fn no(why: Option<String>) -> Answer {
+    Answer { allowed: false, why }
+}
+
+/// The answer in `line`; `None`: it is neither.
+fn parse(line: &str) -> Option<Answer> {
+    let line = line.trim();
+    let end = line.find(|c: char| !c.is_alphabetic()).unwrap_or(line.len());
+    let (word, rest) = line.split_at(end);
+    match word.to_lowercase().as_str() {
+        "" if rest.is_empty() => Some(no(None)),
+        "y" | "yes" if rest.is_empty() => Some(Answer { allowed: true, why: None }),
+        "n" | "no" => {
+            let why = rest.trim_start_matches([',', ':', ';', '.', '-', ' ']);
+            let why = why.strip_prefix("because ").unwrap_or(why).trim();
+            Some(no((!why.is_empty()).then(|| why.to_owned())))
+        }
+        _ => None,
+    }
+}
+
+/// What would run, whole: each argument under its name, texts of several lines behind a margin, so that no text can pass for
+/// another argument or for the program's own words.
+fn question_text(question: &Question, colour: bool) -> String {
+    let (bold, plain) = if colour { (BOLD, PLAIN) } else { ("", "") };
+    let tool = visible_exact(&question.tool).replace('\n', "␊");
+    let reason = visible_exact(&question.reason).replace('\n', "␊");
+    let mut out = format!("{bold}{tool}{plain} needs your approval: {reason}\n");
+    match &question.arguments {
+        Value::Object(map) if map.is_empty() => out += "  (without arguments)\n",
+        Value::Object(map) => map.iter().for_each(|(name, value)| push_argument(&mut out, name, value)),
+        other => push_argument(&mut out, "arguments", other),
+    }
+    out
+}
+
+fn push_argument(out: &mut String, name: &str, value: &Value) {
+    let name = visible_exact(name).replace('\n', "␊");
+    let text = value_text(value);
+    let text = visible_exact(&text);
+    let lines: Vec<&str> = text.split('\n').collect();
+    match lines.as_slice() {
+        [line] => *out += &format!("  {name}: {line}\n"),
+        lines => {
+            let count = if lines.len() < MANY_LINES { String::new() } else { format!(" ({} lines)", lines.len()) };
+            *out += &format!("  {name}:{count}\n");
+            lines.iter().for_each(|line| *out += &format!("  │ {line}\n"));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ask_tests.rs"]
+mod tests;

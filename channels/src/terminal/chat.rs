@@ -1,0 +1,220 @@
+//! A conversation at the terminal: reads messages and commands, runs turns.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use agent::memory::Inbound;
+use agent::{Agent, AgentError};
+
+use super::command::{Action, help, parse};
+use super::input::{Input, Line, Prompt};
+use super::printer::Printer;
+use super::settings::{Approve, Interrupt, Screen};
+use super::tool_lines::one_line;
+use super::tty::{KeepMode, Terminal};
+use super::turn::{Approver, Ended, TurnError, deliver_unsent, run_turn};
+use super::visible::visible_exact;
+use super::{CHANNEL, commands};
+
+const CYAN: &str = "\x1b[36m";
+const PLAIN: &str = "\x1b[0m";
+
+/// How to chat.
+#[derive(Debug)]
+pub struct ChatOptions {
+    /// The session to go on with, or to begin.
+    pub session: String,
+    /// Who approves, until `/approve` says otherwise.
+    pub approve: Approve,
+    /// Where the lines that were written are kept; made with mode 0600.
+    pub history_file: PathBuf,
+    /// Where output goes.
+    pub screen: Screen,
+    /// Whether standard input is a terminal; otherwise each of its lines is a message.
+    pub stdin_is_terminal: bool,
+}
+
+/// Why a chat ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    /// The journal could not be read at the start.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// Standard input failed.
+    #[error("cannot read the input: {0}")]
+    Input(#[source] io::Error),
+    /// Standard output or standard error failed; with kind `BrokenPipe` nobody reads any more.
+    #[error("cannot write the output: {0}")]
+    Output(#[source] io::Error),
+    /// Ctrl-C while a line of standard input was waited for.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Holds a conversation until Ctrl-D, `/quit` or the end of the input. An unfinished turn of the session is finished first.
+/// What fails within a turn is shown and does not end the chat.
+pub async fn chat(agent: &Agent, options: ChatOptions, interrupt: &Interrupt) -> Result<(), ChatError> {
+    let ChatOptions { session, approve, history_file, screen, stdin_is_terminal } = options;
+    let terminal = Terminal::open().map(|terminal| terminal.with_colour(screen.colour));
+    // However the chat ends, the terminal is left as it was found.
+    let _mode = if stdin_is_terminal { KeepMode::new() } else { None };
+    let input = match stdin_is_terminal {
+        true => Input::editor(history_file),
+        false => Input::lines(io::BufReader::new(io::stdin())),
+    };
+    let mut chat = Chat {
+        agent,
+        session,
+        approver: Approver { mode: approve, terminal },
+        printer: Printer::new(screen, io::stdout(), io::stderr()),
+        interrupt,
+        input: input.map_err(ChatError::Input)?,
+    };
+    chat.hold().await
+}
+
+/// A conversation that is being held.
+pub(super) struct Chat<'a, O, E> {
+    pub(super) agent: &'a Agent,
+    pub(super) session: String,
+    pub(super) approver: Approver,
+    pub(super) printer: Printer<O, E>,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) input: Input,
+}
+
+impl<O: Write, E: Write> Chat<'_, O, E> {
+    pub(super) async fn hold(&mut self) -> Result<(), ChatError> {
+        if self.input.is_editor() {
+            let model = &self.agent.engine().info().name;
+            let greeting = format!("model {model} · session {} · /help lists the commands", self.session);
+            self.printer.notice(&greeting).map_err(ChatError::Output)?;
+        }
+        self.catch_up().await?;
+        loop {
+            let action = match self.next_line().await? {
+                Line::End => break,
+                Line::Cleared => continue,
+                Line::Refused(why) => Action::Unknown(why),
+                Line::Text { text, warning } => {
+                    if let Some(warning) = warning {
+                        self.printer.notice(&warning).map_err(ChatError::Output)?;
+                    }
+                    parse(&text)
+                }
+            };
+            match action {
+                Action::Quit => break,
+                Action::Say(text) if text.is_empty() => {}
+                Action::Say(text) => self.say(text).await?,
+                command => self.command(command).await?,
+            }
+        }
+        self.printer.finish().map_err(ChatError::Output)
+    }
+
+    async fn next_line(&mut self) -> Result<Line, ChatError> {
+        self.printer.settle().map_err(ChatError::Output)?;
+        let name = one_line(&visible_exact(&self.session));
+        let plain = format!("{name} › ");
+        let styled = if self.printer.screen().colour { format!("{CYAN}{name} ›{PLAIN} ") } else { plain.clone() };
+        let raised = self.interrupt.raised();
+        let is_editor = self.input.is_editor();
+        let line = self.input.next(Prompt { plain, styled });
+        if is_editor {
+            // Ctrl-C is a key there.
+            return line.await.map_err(ChatError::Input);
+        }
+        tokio::select! {
+            () = raised => Err(ChatError::Interrupted),
+            line = line => line.map_err(ChatError::Input),
+        }
+    }
+
+    /// A message: the journal has it before anything is done with it.
+    async fn say(&mut self, text: String) -> Result<(), ChatError> {
+        let inbound = Inbound { channel: CHANNEL.into(), session: self.session.clone(), platform_id: None, text, data: None };
+        match self.agent.accept(inbound).await {
+            Ok(accepted) => self.turn(accepted.turn).await,
+            Err(error) => self.printer.complain(&error.to_string()).map_err(ChatError::Output),
+        }
+    }
+
+    async fn turn(&mut self, turn: i64) -> Result<(), ChatError> {
+        match run_turn(self.agent, turn, &mut self.printer, &self.approver, self.interrupt).await {
+            Ok(Ended::Finished(_)) => Ok(()),
+            Ok(Ended::Stopped) => self.printer.notice("stopped").map_err(ChatError::Output),
+            // The next message may do better.
+            Err(TurnError::Agent(error)) => self.printer.complain(&error.to_string()).map_err(ChatError::Output),
+            Err(TurnError::Output(error)) => Err(ChatError::Output(error)),
+        }
+    }
+
+    /// Shows what the session has not been told, and finishes what it has not finished.
+    pub(super) async fn catch_up(&mut self) -> Result<(), ChatError> {
+        deliver_unsent(self.agent, &self.session, &mut self.printer).await.map_err(|error| match error {
+            TurnError::Agent(error) => ChatError::Agent(error),
+            TurnError::Output(error) => ChatError::Output(error),
+        })?;
+        let open = self.agent.store().open_turns(Some(&self.key())).await.map_err(AgentError::from)?;
+        for row in open {
+            let text = format!("finishing what was interrupted (Ctrl-C stops it): {}", one_line(&row.text));
+            self.printer.notice(&text).map_err(ChatError::Output)?;
+            self.turn(row.id).await?;
+        }
+        Ok(())
+    }
+
+    async fn command(&mut self, command: Action) -> Result<(), ChatError> {
+        let text = match command {
+            Action::Help => Ok(help()),
+            Action::Unknown(why) => Ok(why),
+            Action::Approve(mode) => Ok(self.approve(&mode)),
+            Action::Model => Ok(commands::model(self.agent)),
+            Action::Sessions => commands::sessions(self.agent, &self.session).await,
+            Action::Memory(query) => commands::memory(self.agent, &query).await,
+            Action::Context => commands::context(self.agent, &self.key()).await,
+            Action::Stop => commands::stop(self.agent, &self.key()).await,
+            Action::Undo => commands::undo(self.agent, &self.key()).await,
+            Action::New(name) => return self.switch(commands::new_session(self.agent, name).await).await,
+            Action::Session(name) => return self.switch(commands::find_session(self.agent, name).await).await,
+            Action::Say(_) | Action::Quit => return Ok(()),
+        };
+        match text {
+            Ok(text) => self.printer.say(&text).map_err(ChatError::Output),
+            Err(error) => self.printer.complain(&error.to_string()).map_err(ChatError::Output),
+        }
+    }
+
+    /// Goes on with another session, or says why not.
+    async fn switch(&mut self, session: Result<Result<String, String>, AgentError>) -> Result<(), ChatError> {
+        match session {
+            Ok(Ok(name)) => {
+                self.session = name;
+                let text = format!("session {}", self.session);
+                self.printer.say(&text).map_err(ChatError::Output)?;
+                self.catch_up().await
+            }
+            Ok(Err(why)) => self.printer.say(&why).map_err(ChatError::Output),
+            Err(error) => self.printer.complain(&error.to_string()).map_err(ChatError::Output),
+        }
+    }
+
+    fn approve(&mut self, mode: &str) -> String {
+        if mode.is_empty() {
+            return format!("approvals: {}", self.approver.mode);
+        }
+        match mode.parse() {
+            Ok(mode) => {
+                self.approver.mode = mode;
+                format!("approvals: {mode}, for this chat")
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// The session in the words of the store.
+    fn key(&self) -> String {
+        commands::key(&self.session)
+    }
+}

@@ -1,0 +1,181 @@
+//! What the commands of `chat` say. Each returns its whole text.
+
+use std::fmt::Write as _;
+
+use agent::memory::{SessionRow, StoreError};
+use agent::{Agent, AgentError, SYSTEM_BLOCK, parse_steps, thoughts};
+
+use super::CHANNEL;
+use super::tool_lines::one_line;
+
+/// Notes that `/memory` shows.
+const NOTES: usize = 10;
+
+/// Most characters of a session's name.
+const NAME_CHARS: usize = 64;
+
+/// Characters of a time that are its date, and its date and minute: `2026-11-21T09:41`.
+const DATE: usize = 10;
+const MINUTE: usize = 16;
+
+/// The session called `name` of this channel, in the words of the store.
+pub(super) fn key(name: &str) -> String {
+    format!("{CHANNEL}/{name}")
+}
+
+pub(super) fn model(agent: &Agent) -> String {
+    let info = agent.engine().info();
+    let mut out = format!("{} ({})", info.name, info.architecture);
+    if info.parameters > 0 {
+        let _ = write!(out, " · {} parameters · {} of weights", short(info.parameters, ""), short(info.weight_bytes, "B"));
+    }
+    let _ = write!(out, " · context {} of {} tokens", grouped(info.context.into()), grouped(info.trained_context.into()));
+    out
+}
+
+pub(super) async fn sessions(agent: &Agent, current: &str) -> Result<String, AgentError> {
+    let rows = rows(agent).await?;
+    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+    let lines = rows.iter().map(|row| {
+        let mark = if row.name == current { '*' } else { ' ' };
+        format!("{mark} {:width$}  {:>4} turns  last {}", one_line(&row.name), row.turns, minute(&row.last))
+    });
+    let lines: Vec<String> = lines.collect();
+    Ok(if lines.is_empty() { "there are no sessions yet".to_owned() } else { lines.join("\n") })
+}
+
+pub(super) async fn memory(agent: &Agent, query: &str) -> Result<String, AgentError> {
+    let store = agent.store();
+    let lines: Vec<String> = if query.is_empty() {
+        store.list(NOTES, 0).await?.iter().map(|note| format!("{}  {}", date(&note.at), note.text)).collect()
+    } else {
+        let found = store.search(query, None, NOTES).await?;
+        found.iter().map(|note| format!("{}  {}  ({})", date(&note.at), note.text, note.why)).collect()
+    };
+    Ok(match (lines.is_empty(), query.is_empty()) {
+        (false, _) => lines.join("\n"),
+        (true, true) => "there are no notes yet".to_owned(),
+        (true, false) => format!("no note has a word of: {query}"),
+    })
+}
+
+pub(super) async fn context(agent: &Agent, key: &str) -> Result<String, AgentError> {
+    let (store, engine) = (agent.store(), agent.engine());
+    let session = store.find_session(key).await?;
+    let (mut block, mut used) = (None, None);
+    if let Some(row) = session {
+        block = store.system_block(row.id).await?;
+        if let Some((turn, steps)) = store.history(row.id, 1).await?.pop() {
+            let steps = parse_steps(turn.id, steps)?;
+            used = thoughts(&steps).next_back().map(|thought| thought.usage.prompt_tokens + thought.usage.completion_tokens);
+        }
+    }
+    let state = if block.is_some() { "frozen for this session" } else { "not in use yet" };
+    let counts = engine.count_tokens(vec![block.unwrap_or_else(|| SYSTEM_BLOCK.to_owned())]).await?;
+    let mut out =
+        format!("system block  {} tokens, {state}; the tools come on top\n", grouped(counts.iter().copied().map(u64::from).sum()));
+    let context = u64::from(engine.info().context);
+    let _ = match used.map(u64::from) {
+        Some(used) => {
+            let percent = used * 100 / context.max(1);
+            write!(out, "in use        {} of {} tokens after the last reply ({percent} %)", grouped(used), grouped(context))
+        }
+        None => write!(out, "in use        nothing of {} tokens yet", grouped(context)),
+    };
+    Ok(out)
+}
+
+pub(super) async fn stop(agent: &Agent, key: &str) -> Result<String, AgentError> {
+    let open = agent.store().open_turns(Some(key)).await?;
+    for turn in &open {
+        agent.stop(turn.id).await?;
+    }
+    Ok(match open.len() {
+        0 => "nothing is unfinished; during a reply Ctrl-C stops it".to_owned(),
+        1 => "ended the unfinished turn".to_owned(),
+        count => format!("ended {count} unfinished turns"),
+    })
+}
+
+pub(super) async fn undo(agent: &Agent, key: &str) -> Result<String, AgentError> {
+    const NOTHING: &str = "there is no turn to undo";
+    let Some(row) = agent.store().find_session(key).await? else { return Ok(NOTHING.to_owned()) };
+    let undone = agent.store().undo(row.id).await?;
+    Ok(undone.map_or(NOTHING.to_owned(), |turn| format!("taken out of the history: {}", one_line(&turn.text))))
+}
+
+/// A name for a new session: `name`, or a free one when it is empty. The inner error is for the person.
+pub(super) async fn new_session(agent: &Agent, name: String) -> Result<Result<String, String>, AgentError> {
+    let rows = rows(agent).await?;
+    let is_taken = |name: &str| rows.iter().any(|row| row.name == name);
+    if name.is_empty() {
+        let free = (1..).map(|number| format!("chat-{number}")).find(|name| !is_taken(name));
+        return Ok(free.ok_or_else(String::new));
+    }
+    if name.contains('/') || name.chars().any(char::is_control) || name.chars().count() > NAME_CHARS {
+        return Ok(Err(format!("a session's name has at most {NAME_CHARS} characters and no slash")));
+    }
+    Ok(if is_taken(&name) { Err(format!("there is a session {name} already; /session {name} goes on with it")) } else { Ok(name) })
+}
+
+/// The session called `name`. The inner error is for the person.
+pub(super) async fn find_session(agent: &Agent, name: String) -> Result<Result<String, String>, AgentError> {
+    if name.is_empty() {
+        return Ok(Err("/session NAME; /sessions lists the names".to_owned()));
+    }
+    let found = rows(agent).await?.iter().any(|row| row.name == name);
+    Ok(if found { Ok(name) } else { Err(format!("there is no session {name}; /sessions lists them, /new {name} begins it")) })
+}
+
+async fn rows(agent: &Agent) -> Result<Vec<SessionRow>, StoreError> {
+    let mut rows = agent.store().sessions().await?;
+    rows.retain(|row| row.channel == CHANNEL);
+    Ok(rows)
+}
+
+fn date(at: &str) -> &str {
+    at.get(..DATE).unwrap_or(at)
+}
+
+fn minute(at: &str) -> String {
+    at.get(..MINUTE).unwrap_or(at).replace('T', " ")
+}
+
+/// `1,234,567`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1.7 M`, `4.0 GB`
+fn short(number: u64, unit: &str) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "two figures are shown")]
+    let mut value = number as f64;
+    let mut prefixes = ["", "k", "M", "G"].into_iter();
+    let mut prefix = prefixes.next().unwrap_or_default();
+    while value >= 1_000.0 {
+        let Some(next) = prefixes.next() else { break };
+        (prefix, value) = (next, value / 1_000.0);
+    }
+    format!("{value:.1} {prefix}{unit}").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!([0, 12, 123, 1_234, 1_234_567].map(grouped), ["0", "12", "123", "1,234", "1,234,567"]);
+        assert_eq!([short(1_700_000, ""), short(4_000_000_000, "B"), short(12, "B")], ["1.7 M", "4.0 GB", "12.0 B"]);
+        assert_eq!((date("2026-11-21T09:41:00.000Z"), minute("yesterday").as_str()), ("2026-11-21", "yesterday"));
+        assert_eq!(minute("2026-11-21T09:41:00.000Z"), "2026-11-21 09:41");
+    }
+}
