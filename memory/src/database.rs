@@ -131,3 +131,44 @@ fn register_sqlite_vec() -> rusqlite::Result<()> {
     });
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opening_is_never_slow_for_a_large_file() {
+        const MIB: u64 = 1 << 20;
+        let home = tempfile::tempdir().unwrap();
+        let check = |megabytes: u64, log_bytes: u64, expected: bool| {
+            let path = home.path().join("paguro.db");
+            // Files with holes: large, and no trouble to make.
+            std::fs::File::create(&path).unwrap().set_len(megabytes * MIB).unwrap();
+            std::fs::File::create(home.path().join("paguro.db-wal")).unwrap().set_len(log_bytes).unwrap();
+            assert_eq!(wants_check(&path), expected, "{megabytes} MiB, log of {log_bytes}");
+        };
+        check(0, 0, true);
+        check(8, 0, true);
+        check(9, 0, false);
+        check(9, 32, true);
+        check(128, 32, true);
+        check(129, 32, false);
+    }
+
+    #[test]
+    fn settings_hold() {
+        let home = tempfile::tempdir().unwrap();
+        let database = Database::open(home.path()).unwrap();
+        let check = |name: &str, expected: &str| {
+            let sql = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
+            let found: String = database.connection.query_row(&sql, [], |row| row.get(0)).unwrap();
+            assert_eq!(found, expected, "{name}");
+        };
+        check("journal_mode", "wal");
+        check("synchronous", "2");
+        check("foreign_keys", "1");
+        check("secure_delete", "1");
+        check("user_version", "1");
+        check("application_id", "1348560757");
+    }
+}
