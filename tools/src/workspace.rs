@@ -74,7 +74,8 @@ impl Workspace {
     }
 
     fn relative(&self, path: &str) -> Option<PathBuf> {
-        // Read as a file's name, `~/notes` would make a folder called `~`, and the answer would look as if the home folder had been written to.
+        // Read as a file's name, `~/notes` would make a folder called `~`, and the answer would look as if it had gone to
+        // the home folder.
         if path == "~" || path.starts_with("~/") {
             return None;
         }
