@@ -7,6 +7,7 @@ use agent::{AgentError, TurnResult};
 use engine::EngineError;
 use memory::StoreError;
 
+use crate::commands::ask::Shown;
 use crate::config::ConfigError;
 
 /// Bad usage or input: one line that names the value and the way out.
@@ -44,7 +45,8 @@ pub fn of_error(error: &anyhow::Error) -> (u8, &'static str) {
     if error.is::<BadInput>() || error.is::<ConfigError>() {
         return (BAD_INPUT, "bad_input");
     }
-    let engine = error.downcast_ref::<EngineError>().or(match error.downcast_ref::<AgentError>() {
+    let agent = error.downcast_ref::<Shown>().map(|shown| &shown.0).or(error.downcast_ref::<AgentError>());
+    let engine = error.downcast_ref::<EngineError>().or(match agent {
         Some(AgentError::Engine(engine)) => Some(engine),
         _ => None,
     });
@@ -59,5 +61,5 @@ pub fn of_error(error: &anyhow::Error) -> (u8, &'static str) {
             _ => (FAILED, "engine"),
         };
     }
-    if error.is::<StoreError>() || error.is::<AgentError>() { (FAILED, "memory") } else { (FAILED, "failed") }
+    if error.is::<StoreError>() || agent.is_some() { (FAILED, "memory") } else { (FAILED, "failed") }
 }

@@ -1,19 +1,22 @@
 //! Builds the parts from configuration and arguments: store, engine, tools, agent.
 
+use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agent::{Agent, Event, Limits, Settings, Stage, Toolbox};
 use anyhow::Result;
+use channels::terminal::{Interrupt, Printer};
 use engine::{Engine, LoadOptions, ModelSource};
 use memory::Store;
 use tokio::sync::mpsc;
 use tools::{OutputFolder, Workspace};
 
-use crate::args::TurnArgs;
+use crate::args::{Format, TurnArgs};
+use crate::commands::ask::{OwnPrinter, screen};
 use crate::config::{self, Config};
 use crate::exit::{BadInput, Interrupted};
 use crate::home::Home;
@@ -88,25 +91,51 @@ fn demo() -> ModelSource {
     ModelSource::Embedded { name: "demo", bytes: DEMO }
 }
 
-/// Loads a model; progress goes to `events`, Ctrl-C cancels.
-pub async fn load(options: LoadOptions, events: &mpsc::Sender<Event>) -> Result<Engine> {
+/// Ctrl-C as an [`Interrupt`].
+pub fn on_ctrl_c() -> Interrupt {
+    let interrupt = Interrupt::new();
+    let raise = interrupt.clone();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            raise.raise();
+        }
+    });
+    interrupt
+}
+
+/// Loads a model and shows how far it is; Ctrl-C cancels.
+pub async fn load(options: LoadOptions, printer: &mut OwnPrinter, interrupt: &Interrupt) -> Result<Engine> {
     let cancel = Arc::new(AtomicBool::new(false));
-    let (seen, events) = (Arc::clone(&cancel), events.clone());
+    let seen = Arc::clone(&cancel);
+    let (sender, mut shown) = mpsc::channel(1);
     let progress = move |done: f32| {
-        // Progress is best effort: a full channel drops it.
-        let _ = events.try_send(Event::Progress { stage: Stage::Load, done });
+        // Best effort: while the last one is being shown the next ones are dropped.
+        let _ = sender.try_send(Event::Progress { stage: Stage::Load, done });
         if seen.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let loading = Engine::load(options, progress);
-    tokio::pin!(loading);
-    tokio::select! {
-        engine = &mut loading => Ok(engine?),
-        _ = tokio::signal::ctrl_c() => {
-            cancel.store(true, Ordering::Relaxed);
-            let _ = loading.await;
-            Err(Interrupted.into())
+    let raised = interrupt.raised();
+    tokio::pin!(loading, raised);
+    let engine = loop {
+        tokio::select! {
+            engine = &mut loading => break engine?,
+            Some(event) = shown.recv() => printer.event(&event)?,
+            () = &mut raised => {
+                cancel.store(true, Ordering::Relaxed);
+                let _ = loading.await;
+                return Err(Interrupted.into());
+            }
         }
-    }
+    };
+    Ok(engine)
+}
+
+/// Loads a model for a look at it: with a spinner on a terminal, and nothing on standard output.
+pub async fn load_quietly(options: LoadOptions) -> Result<Engine> {
+    let mut printer = Printer::new(screen(Format::Text), io::stdout(), io::stderr());
+    let engine = load(options, &mut printer, &on_ctrl_c()).await;
+    printer.settle()?;
+    engine
 }
 
 /// Puts the agent together.
@@ -167,13 +196,4 @@ pub fn session_name(name: Option<&str>) -> Result<String> {
 /// Keys of the configuration for `config show`.
 pub fn shown(context: &Context) -> std::collections::BTreeMap<String, serde_json::Value> {
     config::flat(&context.config)
-}
-
-/// The models folder's GGUF files, by name.
-pub fn models(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut names: Vec<String> =
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|name| name.ends_with(".gguf")).collect();
-    names.sort();
-    names
 }

@@ -1,85 +1,93 @@
 //! `paguro ask`: one turn, for scripts.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Stderr, Stdout};
 use std::process::ExitCode;
 
-use agent::{Agent, Answer, Event, Question, TurnResult};
-use anyhow::Result;
-use channels::terminal::{Format, Printer, Screen, Terminal};
+use agent::{Agent, Event};
+use anyhow::{Result, anyhow};
+use channels::terminal::{self, Approver, CHANNEL, Ended, Interrupt, Printer, Screen, Terminal, TurnError, deliver_unsent, run_turn};
 use memory::Inbound;
-use tokio::sync::mpsc;
 
 use super::input::{self, Input, Stdin};
-use crate::args::{self, Approve, AskArgs, TurnArgs};
+use crate::args::{Approve, AskArgs, Format, TurnArgs};
 use crate::exit::{self, Interrupted};
 use crate::parts::{self, Context};
 
-/// Events between a turn and its printer; a slow terminal holds the turn up at this many.
-pub const EVENTS: usize = 256;
+/// Writes events to this process's own streams.
+pub type OwnPrinter = Printer<Stdout, Stderr>;
 
 pub async fn run(args: AskArgs) -> Result<ExitCode> {
-    let screen = screen(args.format);
-    let (events, receiver) = mpsc::channel(EVENTS);
-    let turn = async move {
-        let result = ask(&args, &events).await;
-        if let Err(error) = &result {
-            let (_, code) = exit::of_error(error);
-            let _ = events.send(Event::Error { code: code.into(), message: format!("{error:#}") }).await;
-        }
-        result
-    };
-    let (result, shown) = tokio::join!(turn, show(receiver, screen));
-    let result = result?;
-    if let Err(e) = shown {
-        let way = format!("`paguro session show {}` has the reply", result.session);
-        anyhow::bail!("standard output was closed ({e}); {way}");
+    let mut printer = Printer::new(screen(args.format), io::stdout(), io::stderr());
+    let result = ask(&args, &mut printer).await;
+    if let Err(error) = &result
+        && !error.is::<Shown>()
+    {
+        let (_, code) = exit::of_error(error);
+        // The error is what matters now; that it cannot be written does not change it.
+        let _ = printer.event(&Event::Error { code: code.into(), message: format!("{error:#}") });
     }
-    Ok(exit::of_result(&result))
+    let finished = printer.finish();
+    let status = result?;
+    finished.map_err(|e| closed(&e, None))?;
+    Ok(status)
 }
 
+/// Wraps an error whose event has been printed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Shown(#[from] pub agent::AgentError);
+
 /// What the printer needs to know of the world.
-pub fn screen(format: args::Format) -> Screen {
+pub fn screen(format: Format) -> Screen {
     let stdout_is_terminal = io::stdout().is_terminal();
     let stderr_is_terminal = io::stderr().is_terminal();
     Screen {
         format: match format {
-            args::Format::Text => Format::Text,
-            args::Format::Json => Format::Json,
-            args::Format::Jsonl => Format::Jsonl,
+            Format::Text => terminal::Format::Text,
+            Format::Json => terminal::Format::Json,
+            Format::Jsonl => terminal::Format::Jsonl,
         },
-        colour: stderr_is_terminal && stdout_is_terminal && std::env::var_os("NO_COLOR").is_none(),
+        colour: std::env::var_os("NO_COLOR").is_none() && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
         stdout_is_terminal,
         stderr_is_terminal,
     }
 }
 
-/// Prints events until the turn has no more of them.
-pub async fn show(mut events: mpsc::Receiver<Event>, screen: Screen) -> io::Result<()> {
-    let mut printer = Printer::new(screen, io::stdout(), io::stderr());
-    while let Some(event) = events.recv().await {
-        printer.event(&event)?;
+/// Who answers questions.
+pub fn approver(approve: Approve, screen: Screen) -> Approver {
+    match approve {
+        Approve::All => Approver { mode: terminal::Approve::All, terminal: None },
+        Approve::Deny => Approver { mode: terminal::Approve::Deny, terminal: None },
+        Approve::Prompt => {
+            // A script whose own output nobody watches must not wait for somebody at the controlling terminal.
+            let watched = screen.stderr_is_terminal;
+            let terminal = if watched { Terminal::open().map(|terminal| terminal.with_colour(screen.colour)) } else { None };
+            Approver { mode: terminal::Approve::Prompt, terminal }
+        }
     }
-    printer.finish()
 }
 
-async fn ask(args: &AskArgs, events: &mpsc::Sender<Event>) -> Result<TurnResult> {
+async fn ask(args: &AskArgs, printer: &mut OwnPrinter) -> Result<ExitCode> {
     let kind = if io::stdin().is_terminal() { Stdin::Terminal } else { Stdin::Piped };
     let Input { text, data } = input::read(args.prompt.as_deref(), kind, io::stdin())?;
     let session = parts::session_name(args.turn.session.as_deref())?;
     let context = Context::read()?;
-    let store = context.store()?;
     let options = context.load_options(args.turn.model.as_deref())?;
+    let store = context.store()?;
     say_if_demo(&context, &args.turn);
-    let engine = parts::load(options, events).await?;
+    let interrupt = parts::on_ctrl_c();
+    let engine = parts::load(options, printer, &interrupt).await?;
     let agent = parts::agent(&context, &args.turn, store, engine)?;
+    let approver = approver(args.turn.approve, *printer.screen());
     // What a crash left unfinished in this session comes first; its outcome belongs to the conversation.
+    deliver_unsent(&agent, &session, printer).await?;
     for turn in agent.store().open_turns(Some(&session)).await? {
-        eprintln!("paguro: finishing the turn that was cut off: {}", channels::visible(&turn.text));
-        one_turn(&agent, turn.id, args.turn.approve, events).await?;
+        printer.notice(&format!("finishing the turn that was cut off: {}", turn.text))?;
+        one_turn(&agent, turn.id, &session, printer, &approver, &interrupt).await?;
     }
-    let inbound = Inbound { channel: "terminal".into(), session, platform_id: None, text, data };
+    let inbound = Inbound { channel: CHANNEL.into(), session: session.clone(), platform_id: None, text, data };
     let accepted = agent.accept(inbound).await?;
-    one_turn(&agent, accepted.turn, args.turn.approve, events).await
+    one_turn(&agent, accepted.turn, &session, printer, &approver, &interrupt).await
 }
 
 /// Without a configured model the demo model answers, and says what it is.
@@ -89,33 +97,31 @@ pub fn say_if_demo(context: &Context, turn: &TurnArgs) {
     }
 }
 
-/// Runs a turn to its end; Ctrl-C ends it as stopped.
-pub async fn one_turn(agent: &Agent, turn: i64, approve: Approve, events: &mpsc::Sender<Event>) -> Result<TurnResult> {
-    let result = tokio::select! {
-        result = agent.drive(turn, events, async |question| answer(question, approve).await) => result?,
-        _ = tokio::signal::ctrl_c() => {
-            agent.stop(turn).await?;
-            return Err(Interrupted.into());
+/// Runs a turn to its end and gives its status. If standard output closes, the turn goes on without it: the journal has the reply.
+async fn one_turn(
+    agent: &Agent,
+    turn: i64,
+    session: &str,
+    printer: &mut OwnPrinter,
+    approver: &Approver,
+    interrupt: &Interrupt,
+) -> Result<ExitCode> {
+    match run_turn(agent, turn, printer, approver, interrupt).await {
+        Ok(Ended::Finished(result)) => Ok(exit::of_result(&result)),
+        Ok(Ended::Stopped) => Err(Interrupted.into()),
+        Err(TurnError::Agent(error)) => Err(Shown(error).into()),
+        Err(TurnError::Output(error)) => {
+            let mut nowhere = Printer::new(*printer.screen(), io::sink(), io::sink());
+            // The reply stays unsent in the journal: the next `ask` in this session shows it.
+            let _ = run_turn(agent, turn, &mut nowhere, approver, interrupt).await;
+            Err(closed(&error, Some(session)))
         }
-    };
-    let _ = events.send(Event::Result(Box::new(result.clone()))).await;
-    Ok(result)
+    }
 }
 
-async fn answer(question: &Question, approve: Approve) -> Answer {
-    match approve {
-        Approve::All => Answer { allowed: true, why: None },
-        Approve::Deny => Answer { allowed: false, why: None },
-        Approve::Prompt => match Terminal::open() {
-            Some(terminal) => terminal.ask(question).await,
-            None => {
-                let what = channels::visible(&question.arguments.to_string());
-                eprintln!(
-                    "paguro: {} {what} needs approval, and there is no terminal to ask on; `--approve all` would run it",
-                    question.tool
-                );
-                Answer { allowed: false, why: None }
-            }
-        },
+fn closed(error: &io::Error, session: Option<&str>) -> anyhow::Error {
+    match session {
+        Some(session) => anyhow!("standard output was closed ({error}); `paguro session show {session}` has the reply"),
+        None => anyhow!("standard output was closed ({error})"),
     }
 }

@@ -1,11 +1,12 @@
 //! `paguro chat`: the same agent, interactive.
 
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use tokio::sync::mpsc;
+use channels::terminal::{ChatOptions, Printer};
 
-use super::ask::{EVENTS, say_if_demo, screen, show};
+use super::ask::{say_if_demo, screen};
 use crate::args::{Approve, Format, TurnArgs};
 use crate::parts::{self, Context};
 
@@ -15,20 +16,22 @@ const SESSION: &str = "main";
 pub async fn run(args: TurnArgs) -> Result<ExitCode> {
     let session = parts::session_name(Some(args.session.as_deref().unwrap_or(SESSION)))?;
     let context = Context::read()?;
-    let store = context.store()?;
     let options = context.load_options(args.model.as_deref())?;
+    let store = context.store()?;
     say_if_demo(&context, &args);
     let screen = screen(Format::Text);
-    let (events, receiver) = mpsc::channel(EVENTS);
-    let loading = async move { parts::load(options, &events).await };
-    let (engine, shown) = tokio::join!(loading, show(receiver, screen));
-    shown?;
-    let agent = parts::agent(&context, &args, store, engine?)?;
+    let interrupt = parts::on_ctrl_c();
+    let mut printer = Printer::new(screen, io::stdout(), io::stderr());
+    let engine = parts::load(options, &mut printer, &interrupt).await?;
+    printer.settle()?;
+    let agent = parts::agent(&context, &args, store, engine)?;
     let approve = match args.approve {
         Approve::Prompt => channels::terminal::Approve::Prompt,
         Approve::Deny => channels::terminal::Approve::Deny,
         Approve::All => channels::terminal::Approve::All,
     };
-    channels::terminal::chat(&agent, session, screen, approve, &context.home.data.join("chat_history")).await?;
+    let history_file = context.home.data.join("chat_history");
+    let options = ChatOptions { session, approve, history_file, screen, stdin_is_terminal: io::stdin().is_terminal() };
+    channels::terminal::chat(&agent, options, &interrupt).await?;
     Ok(ExitCode::SUCCESS)
 }

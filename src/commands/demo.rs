@@ -5,13 +5,12 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use agent::{Agent, TurnResult};
-use anyhow::{Context as _, Result};
-use channels::terminal::{Screen, usage_line};
+use agent::Agent;
+use anyhow::{Context as _, Result, bail};
+use channels::terminal::{CHANNEL, Ended, Printer, Screen, run_turn};
 use memory::Inbound;
-use tokio::sync::mpsc;
 
-use super::ask::{EVENTS, one_turn, screen, show};
+use super::ask::{approver, screen};
 use crate::args::{Approve, Format, TurnArgs};
 use crate::config::Config;
 use crate::home::Home;
@@ -82,22 +81,23 @@ fn arguments() -> TurnArgs {
 }
 
 async fn agent(context: &Context) -> Result<Agent> {
-    let (events, _) = mpsc::channel(1);
-    let engine = parts::load(context.load_options(Some("demo"))?, &events).await?;
+    let engine = parts::load_quietly(context.load_options(Some("demo"))?).await?;
     parts::agent(context, &arguments(), context.store()?, engine)
 }
 
 /// One stop: the words, the turn as it runs, and what it cost.
 async fn take(agent: &Agent, stop: &Stop) -> Result<()> {
     println!("\n── {} ──\nyou: {}", stop.title, stop.says);
-    let inbound = Inbound { channel: "terminal".into(), session: "tour".into(), platform_id: None, text: stop.says.into(), data: None };
+    let inbound =
+        Inbound { channel: CHANNEL.into(), session: "tour".into(), platform_id: None, text: stop.says.into(), data: None };
     let accepted = agent.accept(inbound).await?;
-    let (events, receiver) = mpsc::channel(EVENTS);
-    let turn = async move { one_turn(agent, accepted.turn, stop.approve, &events).await };
-    let screen = Screen { stdout_is_terminal: true, ..screen(Format::Text) };
-    let (result, shown) = tokio::join!(turn, show(receiver, screen));
-    shown?;
-    let result: TurnResult = result?;
-    println!("({})", usage_line(&result));
-    Ok(())
+    // Tool calls are part of what the tour shows, so everything goes to standard output.
+    let screen = Screen { stdout_is_terminal: true, stderr_is_terminal: true, ..screen(Format::Text) };
+    let mut printer = Printer::new(screen, io::stdout(), io::stdout());
+    let ended = run_turn(agent, accepted.turn, &mut printer, &approver(stop.approve, screen), &parts::on_ctrl_c()).await?;
+    printer.finish()?;
+    match ended {
+        Ended::Finished(_) => Ok(()),
+        Ended::Stopped => bail!("the tour was stopped"),
+    }
 }

@@ -4,13 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 use super::model::count;
 use super::print_json;
 use crate::args::{ListArgs, ListFormat};
 use crate::home::Home;
-use crate::parts::{Context, load};
+use crate::parts::{Context, load_quietly};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -105,8 +104,7 @@ fn tempfile_in(folder: &std::path::Path) -> std::io::Result<()> {
 
 async fn model(context: &Context) -> Result<(State, String)> {
     let configured = context.config.model.file.is_some();
-    let (events, _) = mpsc::channel(1);
-    let engine = load(context.load_options(None)?, &events).await?;
+    let engine = load_quietly(context.load_options(None)?).await?;
     let info = engine.info();
     let says = format!(
         "{}: {}, {}parameters, context {} tokens, loaded in {:.0} ms",

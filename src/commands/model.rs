@@ -3,17 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use tokio::sync::mpsc;
 
 use super::print_json;
 use crate::args::{ListFormat, ModelCommand};
-use crate::parts::{Context, load};
+use crate::parts::{Context, load_quietly};
 
 pub async fn run(command: &ModelCommand) -> Result<ExitCode> {
     let ModelCommand::Check { model, list } = command;
     let context = Context::read()?;
-    let (events, _) = mpsc::channel(1);
-    let engine = load(context.load_options(model.as_deref())?, &events).await?;
+    let engine = load_quietly(context.load_options(model.as_deref())?).await?;
     let info = engine.info();
     match list.format {
         ListFormat::Json => print_json(info)?,
