@@ -150,7 +150,8 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     };
     let workspace = Workspace::open(&context.workspace())?;
     let output = OutputFolder::new(workspace.clone());
-    let toolbox = toolbox(context, workspace, store.clone());
+    let shown = limits.shown_tokens(engine.info().context) as usize;
+    let toolbox = toolbox(workspace, store.clone(), shown);
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
@@ -161,11 +162,9 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     Ok(Agent::new(engine, store, toolbox, settings))
 }
 
-/// The built-in tools.
-pub fn toolbox(context: &Context, workspace: Workspace, store: Store) -> Toolbox {
-    let limits = &context.config.limits;
-    let settings = tools::Settings { output_tokens: limits.tool_output_tokens as usize, ..tools::Settings::new(workspace, store) };
-    Toolbox::new(tools::builtin(&settings))
+/// The built-in tools; `output_tokens` of a result are shown to the model.
+pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize) -> Toolbox {
+    Toolbox::new(tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) }))
 }
 
 /// The local time in words, for the tail of a message.

@@ -25,13 +25,21 @@ pub struct Limits {
     pub time: Duration,
     /// Most time for one tool call.
     pub tool_time: Duration,
-    /// Most tokens of a tool's output that the model gets to read; also at most an eighth of the context.
+    /// Most tokens of a tool's output that the model gets to read, where the context is large: see [`Limits::shown_tokens`].
     pub output_tokens: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self { steps: 20, tokens: 8_192, time: Duration::from_mins(30), tool_time: Duration::from_mins(10), output_tokens: 2_000 }
+    }
+}
+
+impl Limits {
+    /// Tokens of one tool output that the model gets to read when its context holds `context` tokens.
+    #[must_use]
+    pub fn shown_tokens(&self, context: u32) -> u32 {
+        self.output_tokens.min(context / 8).max(1)
     }
 }
 

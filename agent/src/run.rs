@@ -223,7 +223,7 @@ impl<'a> Run<'a> {
 
     /// `text`, or as much of it as the model may read in one go; the rest is kept where a tool can page through it.
     async fn capped(&self, key: &str, text: String) -> Result<String, AgentError> {
-        let cap = self.agent.settings.limits.output_tokens.min(self.agent.engine.info().context / 8).max(1) as usize;
+        let cap = self.agent.settings.limits.shown_tokens(self.agent.engine.info().context) as usize;
         if text.len() <= cap {
             return Ok(text); // a token is at least a byte
         }
@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
         if tokens <= cap {
             return Ok(text);
         }
-        Ok((self.agent.settings.overflow)(key, &text, length / tokens.max(1) * cap))
+        Ok((self.agent.settings.overflow)(key, &text, length * cap / tokens))
     }
 
     async fn end_call(&mut self, step: Step, ok: bool) -> Result<(), AgentError> {

@@ -91,6 +91,6 @@ fn policy(tool: &str, arguments: &str, list: &ListArgs) -> Result<()> {
 /// The declared effect of a built-in tool.
 fn effect_of(context: &Context, tool: &str) -> Result<Option<Effect>> {
     let workspace = Workspace::open(&context.workspace())?;
-    let tools = toolbox(context, workspace, Store::in_memory()?);
+    let tools = toolbox(workspace, Store::in_memory()?, tools::DEFAULT_OUTPUT_TOKENS);
     Ok(tools.get(tool).map(agent::Tool::effect))
 }
