@@ -8,10 +8,7 @@ fn main() {
     let llama = llama_source();
     let manifest = llama.with_file_name("Cargo.toml");
     println!("cargo:rerun-if-changed={}", manifest.display());
-    println!(
-        "cargo:rustc-env=LLAMA_CPP_SYS_VERSION={}",
-        crate_version(&manifest)
-    );
+    println!("cargo:rustc-env=LLAMA_CPP_SYS_VERSION={}", crate_version(&manifest));
     println!("cargo:rustc-env=LLAMA_CPP_VERSION={}", llama_version(&llama));
     let includes = ["common", "include", "ggml/include", "src", "vendor"].map(|dir| llama.join(dir));
     compile(&includes);
@@ -57,12 +54,7 @@ fn llama_version(source: &Path) -> String {
     let text = read(&source.join("CMakeLists.txt"));
     ["MAJOR", "MINOR", "PATCH"]
         .map(|part| {
-            text.lines()
-                .find_map(|line| {
-                    line.strip_prefix(&format!("set(LLAMA_VERSION_{part} "))?
-                        .strip_suffix(')')
-                })
-                .unwrap_or("?")
+            text.lines().find_map(|line| line.strip_prefix(&format!("set(LLAMA_VERSION_{part} "))?.strip_suffix(')')).unwrap_or("?")
         })
         .join(".")
 }

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <ctime>
 
-using paguro::check_depth;
+using paguro::check_json_depth;
 using paguro::deref;
 using paguro::guard;
 using paguro::input_error;
@@ -64,6 +64,7 @@ std::unique_ptr<paguro_chat> open_chat(const llama_model * model, paguro_str sou
     auto chat         = std::make_unique<paguro_chat>();
     bool has_tool_use = false;
     chat->source      = source.size ? std::string(view(source)) : own_template(model, has_tool_use);
+    paguro::check_bracket_depth(chat->source, "{[(", "the chat template");
 
     // A model with a second template for tools loses it when a text is passed in place of the first.
     const std::string text = has_tool_use ? "" : fix_clock(chat->source, chat->clock_formats);
@@ -110,7 +111,7 @@ common_chat_templates_inputs read_inputs(const paguro_chat & chat, const common_
     inputs.messages = common_chat_msgs_parse_oaicompat(input.at("messages"));
     for (const auto & message : inputs.messages) {
         for (const auto & call : message.tool_calls) {
-            check_depth(call.arguments);  // text here, but some templates get it parsed
+            check_json_depth(call.arguments);  // text here, but some templates get it parsed
         }
     }
     if (input.contains("tools") && !input.at("tools").is_null()) {
@@ -202,7 +203,7 @@ extern "C" paguro_status paguro_chat_info(const paguro_chat * chat, paguro_text 
 
 extern "C" paguro_status paguro_chat_render(const paguro_chat * chat, paguro_str input, paguro_text * out) {
     return guard(out, [&] {
-        check_depth(view(input));
+        check_json_depth(view(input));
         const auto inputs = read_inputs(deref(chat), common_json::parse(std::string(view(input))));
         put(out, rendered_json(common_chat_templates_apply(chat->templates.get(), inputs)).dump_safe());
     });

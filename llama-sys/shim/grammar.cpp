@@ -10,11 +10,13 @@
 #include "guard.h"
 #include "trigger.h"
 
+#include <cctype>
 #include <climits>
 #include <cmath>
 #include <memory>
+#include <optional>
 
-using paguro::check_depth;
+using paguro::check_json_depth;
 using paguro::deref;
 using paguro::guard;
 using paguro::input_error;
@@ -46,12 +48,17 @@ struct paguro_grammar {
     void        check(llama_token token) const;
     bool        awake() const;
     bool        fits(const sampler_ptr & active, llama_token token) const;
-    bool        triggers_badly(llama_token token) const;
+    bool        fits(const llama_tokens & marker) const;
     void        feed(const sampler_ptr & active, llama_token token) const;
-    void        advance(llama_token token);
-    bool        allows(llama_token token) const;
+    void        advance(llama_token token, const std::optional<llama_tokens> & marker);
+    bool        allows(llama_token token, const std::optional<llama_tokens> & marker) const;
     void        accept(llama_token token);
     std::string piece(llama_token token) const { return common_token_to_piece(vocab, token, true); }
+
+    // The tokens of the marker that `token` completes, if the grammar waits for one.
+    std::optional<llama_tokens> marker_of(llama_token token) const {
+        return waiting ? watch.completed_by(token, piece(token)) : std::nullopt;
+    }
 };
 
 void paguro_grammar::check(llama_token token) const {
@@ -80,21 +87,17 @@ bool paguro_grammar::fits(const sampler_ptr & active, llama_token token) const {
     return one.logit != -INFINITY;
 }
 
-// While waiting, a token may complete the marker and go on with what the grammar forbids (`<tool_call>{"x`).
-bool paguro_grammar::triggers_badly(llama_token token) const {
-    const auto marker = watch.completed_by(token, piece(token));
-    if (!marker) {
-        return false;
-    }
+// The token that completes a marker may go on with what the grammar forbids (`<tool_call>{"x`).
+bool paguro_grammar::fits(const llama_tokens & marker) const {
     const auto trial = clone(grammar);
     try {
-        for (const llama_token part : *marker) {
+        for (const llama_token part : marker) {
             feed(trial, part);
         }
     } catch (const std::runtime_error &) {
-        return true;
+        return false;
     }
-    return false;
+    return true;
 }
 
 void paguro_grammar::feed(const sampler_ptr & active, llama_token token) const {
@@ -105,50 +108,48 @@ void paguro_grammar::feed(const sampler_ptr & active, llama_token token) const {
     }
 }
 
-void paguro_grammar::advance(llama_token token) {
+void paguro_grammar::advance(llama_token token, const std::optional<llama_tokens> & marker) {
     if (!waiting) {
         feed(grammar, token);
-        return;
-    }
-    const std::string text   = piece(token);
-    const auto        marker = watch.completed_by(token, text);
-    if (!marker) {
-        watch.pass(token, text);
-        return;
-    }
-    waiting = false;
-    for (const llama_token part : *marker) {
-        feed(grammar, part);
+    } else if (!marker) {
+        watch.pass(token, piece(token));
+    } else {
+        waiting = false;
+        for (const llama_token part : *marker) {
+            feed(grammar, part);
+        }
     }
 }
 
-bool paguro_grammar::allows(llama_token token) const {
+bool paguro_grammar::allows(llama_token token, const std::optional<llama_tokens> & marker) const {
     check(token);
     if (!awake()) {
         return true;
     }
-    return waiting ? !triggers_badly(token) : fits(grammar, token);
+    return waiting ? !marker || fits(*marker) : fits(grammar, token);
 }
 
 void paguro_grammar::accept(llama_token token) {
-    if (!allows(token)) {
+    check(token);
+    const bool was_awake = awake();
+    const auto marker    = was_awake ? marker_of(token) : std::nullopt;
+    if (!allows(token, marker)) {
         throw std::runtime_error("the grammar forbids the token " + std::to_string(token) + " (`" + piece(token) + "`)");
     }
-    const bool was_awake = awake();
-    broken               = true;  // until all of it went well
+    broken = true;  // until all of it went well
     if (reasoning) {
         llama_sampler_accept(reasoning.get(), token);
         // The marker that ended the reasoning may itself be a trigger.
         if (!was_awake && common_reasoning_budget_get_state(reasoning.get()) == REASONING_BUDGET_DONE) {
             if (const llama_tokens * end = common_reasoning_budget_get_end_match(reasoning.get())) {
                 for (const llama_token part : *end) {
-                    advance(part);
+                    advance(part, marker_of(part));
                 }
             }
         }
     }
     if (was_awake) {
-        advance(token);
+        advance(token, marker);
     }
     broken = false;
 }
@@ -172,6 +173,15 @@ void check_grammar(const llama_vocab * vocab, const std::string & text) {
     }
 }
 
+// Markers come as the template writes them, `<tool_call>` with its line feed. A model that leaves the white space out would go
+// on without a grammar; set off by the marker alone, the grammar makes it write it.
+std::string without_trailing_space(std::string word) {
+    while (word.size() > 1 && std::isspace(static_cast<unsigned char>(word.back()))) {
+        word.pop_back();
+    }
+    return word;
+}
+
 // A word that is one token triggers by the token, as in llama.cpp's server.
 void add_triggers(paguro_grammar & made, const common_json & triggers) {
     for (const auto & trigger : triggers) {
@@ -180,11 +190,12 @@ void add_triggers(paguro_grammar & made, const common_json & triggers) {
         if (kind == "token") {
             made.watch.add_token(trigger.at("token").get<int>());
         } else if (kind == "word") {
-            const auto tokens = common_tokenize(made.vocab, value, false, true);
+            const auto word   = without_trailing_space(value);
+            const auto tokens = common_tokenize(made.vocab, word, false, true);
             if (tokens.size() == 1) {
                 made.watch.add_token(tokens[0]);
             } else {
-                made.watch.add_word(value);
+                made.watch.add_word(word);
             }
         } else if (kind == "pattern") {
             made.watch.add_pattern(value);
@@ -273,7 +284,7 @@ std::unique_ptr<paguro_grammar> make_grammar(const llama_model * model, const co
 
 extern "C" paguro_status paguro_schema_to_grammar(paguro_str schema, paguro_text * out) {
     return guard(out, [&] {
-        check_depth(view(schema));
+        check_json_depth(view(schema));
         put(out, json_schema_to_grammar(common_json::parse(std::string(view(schema))), true));
     });
 }
@@ -305,7 +316,11 @@ extern "C" paguro_status paguro_grammar_clone(const paguro_grammar * grammar, pa
 
 extern "C" paguro_status paguro_grammar_allows(const paguro_grammar * grammar, llama_token token, bool * allowed,
                                                paguro_text * out) {
-    return guard(out, [&] { deref(allowed) = deref(grammar).allows(token); });
+    return guard(out, [&] {
+        const auto & self = deref(grammar);
+        self.check(token);
+        deref(allowed) = self.allows(token, self.marker_of(token));
+    });
 }
 
 extern "C" paguro_status paguro_grammar_mask(const paguro_grammar * grammar, llama_token_data * candidates, size_t count,
@@ -324,7 +339,8 @@ extern "C" paguro_status paguro_grammar_mask(const paguro_grammar * grammar, lla
             return;
         }
         for (size_t i = 0; i < count; ++i) {
-            if (self.triggers_badly(candidates[i].id)) {
+            const auto marker = self.marker_of(candidates[i].id);
+            if (marker && !self.fits(*marker)) {
                 candidates[i].logit = -INFINITY;
             }
         }

@@ -3,6 +3,7 @@
 #include "log.h"
 
 #include <algorithm>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 
@@ -27,7 +28,7 @@ void silence_common_log() noexcept {
     (void) silent;
 }
 
-void check_depth(std::string_view json) {
+void check_json_depth(std::string_view json) {
     constexpr int limit = 128;
     int  depth   = 0;
     bool text    = false;
@@ -44,6 +45,49 @@ void check_depth(std::string_view json) {
             }
         } else if (c == '}' || c == ']') {
             --depth;
+        }
+    }
+}
+
+// Where the nested part starts is unknown, and so whether a quote opens or closes a string. So all ways to read the text are
+// followed at once: for each state of the reader, the greatest depth that any start could have brought it to.
+void check_bracket_depth(std::string_view text, std::string_view openers, const char * what) {
+    constexpr int limit = 256;
+    constexpr int never = INT_MIN / 2;
+    int outside = 0;
+    int in_double = never, in_single = never;            // inside "…" and '…'
+    int escaped_double = never, escaped_single = never;  // there, after a backslash
+    for (char c : text) {
+        const int was_double = in_double, was_single = in_single;
+        in_double      = escaped_double;
+        in_single      = escaped_single;
+        escaped_double = escaped_single = never;
+        switch (c) {
+            case '"':
+                in_single = std::max(in_single, was_single);
+                in_double = std::max(in_double, outside);
+                outside   = std::max(was_double, 0);
+                break;
+            case '\'':  // outside, also an apostrophe
+                in_double = std::max(in_double, was_double);
+                in_single = std::max(in_single, outside);
+                outside   = std::max(outside, was_single);
+                break;
+            case '\\':
+                escaped_double = was_double;
+                escaped_single = was_single;
+                break;
+            default:
+                in_double = std::max(in_double, was_double);
+                in_single = std::max(in_single, was_single);
+                if (openers.find(c) != std::string_view::npos) {
+                    ++outside;
+                } else if (c == '}' || c == ']' || (c == ')' && openers.size() == 3)) {
+                    outside = std::max(outside - 1, 0);
+                }
+        }
+        if (outside > limit) {
+            throw input_error(std::string(what) + " is nested deeper than 256 levels");
         }
     }
 }

@@ -36,9 +36,13 @@ template <typename T> T & deref(T * handle) {
     return *handle;
 }
 
-// Counts brackets outside JSON strings. llama.cpp walks JSON by recursion, so too deep a text would overflow the stack,
-// which no catch can mend. 128 is serde_json's own limit.
-void check_depth(std::string_view json);
+// llama.cpp walks JSON, replies and templates by recursion, so one nested too deep would overflow the stack, which no catch
+// can mend. These two refuse it beforehand. Whole JSON: 128 levels, serde_json's own limit.
+void check_json_depth(std::string_view json);
+
+// Any text in which something nested may start anywhere: at most 256 levels of the brackets that `openers` open (of `{[(`).
+// `what` names the text in the error.
+void check_bracket_depth(std::string_view text, std::string_view openers, const char * what);
 
 // Runs `work`, which puts its own result; turns everything thrown into a status and a text.
 template <typename Work> paguro_status guard(paguro_text * out, Work && work) noexcept {

@@ -38,6 +38,7 @@ extern "C" void paguro_reply_free(paguro_reply * reply) {
 
 extern "C" paguro_status paguro_reply_parse(const paguro_reply * reply, paguro_str generated, bool partial, paguro_text * out) {
     return guard(out, [&] {
+        paguro::check_bracket_depth(view(generated), "{[", "the reply");
         const auto message = common_chat_parse(std::string(view(generated)), partial, deref(reply).params);
 
         common_json calls = common_json::array();

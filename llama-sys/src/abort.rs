@@ -14,10 +14,7 @@ use llama_cpp_sys_2::llama_context_params;
 /// One count of the `Arc` is never given back: a context holds the pointer for its whole life and has no hook for its end.
 /// Use the same flag for each context, then nothing grows.
 #[must_use]
-pub fn with_abort_flag(
-    mut params: LlamaContextParams,
-    flag: Arc<AtomicBool>,
-) -> LlamaContextParams {
+pub fn with_abort_flag(mut params: LlamaContextParams, flag: Arc<AtomicBool>) -> LlamaContextParams {
     const {
         assert!(size_of::<LlamaContextParams>() == size_of::<llama_context_params>());
     };
@@ -33,4 +30,30 @@ pub fn with_abort_flag(
 extern "C" fn is_set(flag: *mut c_void) -> bool {
     // SAFETY: `flag` is the `AtomicBool` whose `Arc` count `with_abort_flag` gave away for good, so it is alive.
     unsafe { &*flag.cast::<AtomicBool>() }.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn the_flag_is_what_llama_asks() {
+        let flag = Arc::new(AtomicBool::new(false));
+        let params = LlamaContextParams::default().with_n_ctx(NonZeroU32::new(77)).with_n_batch(55);
+        let mut params = with_abort_flag(params, Arc::clone(&flag));
+        assert_eq!((params.n_ctx(), params.n_batch()), (NonZeroU32::new(77), 55));
+
+        // SAFETY: as in `with_abort_flag`.
+        let raw = unsafe { &*(&raw mut params).cast::<llama_context_params>() };
+        assert_eq!((raw.n_ctx, raw.n_batch), (77, 55));
+        let asked = |raw: &llama_context_params| {
+            // SAFETY: the function is `is_set`, and its data the flag.
+            unsafe { raw.abort_callback.unwrap()(raw.abort_callback_data) }
+        };
+        assert!(!asked(raw));
+        flag.store(true, Ordering::Relaxed);
+        assert!(asked(raw));
+    }
 }

@@ -167,23 +167,14 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// Neither a model with a template nor an override; a template that does not parse.
-    pub fn new(
-        model: Option<&LlamaModel>,
-        template_override: Option<&str>,
-        bos: &str,
-        eos: &str,
-    ) -> Result<Self, ShimError> {
+    pub fn new(model: Option<&LlamaModel>, template_override: Option<&str>, bos: &str, eos: &str) -> Result<Self, ShimError> {
         let model = model.map_or(std::ptr::null(), ffi::model_ptr);
         let source = borrow(template_override.unwrap_or_default());
         let raw = call_handle(|chat, out| {
             // SAFETY: the texts are borrowed and outlive the call, `model` is null or a live model, and the shim keeps none of them.
             unsafe { ffi::paguro_chat_new(model, source, borrow(bos), borrow(eos), chat, out) }
         })?;
-        let mut template = Self {
-            raw,
-            source: String::new(),
-            capabilities: Capabilities::default(),
-        };
+        let mut template = Self { raw, source: String::new(), capabilities: Capabilities::default() };
         let info: Info = call_json(|out| {
             // SAFETY: the handle is alive as long as `template`.
             unsafe { ffi::paguro_chat_info(template.raw.as_ptr(), out) }
@@ -211,8 +202,7 @@ impl ChatTemplate {
     /// Messages, tools or schema of the wrong shape or nested too deep; the template raised an exception or cannot do
     /// what is asked; llama.cpp found no parser for it.
     pub fn render(&self, input: &RenderInput<'_>) -> Result<Rendered, ShimError> {
-        let input = serde_json::to_string(input)
-            .map_err(|error| ShimError::input(format!("the input is not JSON: {error}")))?;
+        let input = serde_json::to_string(input).map_err(|error| ShimError::input(format!("the input is not JSON: {error}")))?;
         self.render_json(&input)
     }
 

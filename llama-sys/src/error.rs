@@ -24,9 +24,6 @@ pub struct ShimError {
 
 impl ShimError {
     pub(crate) fn input(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::Input,
-            message: message.into(),
-        }
+        Self { kind: ErrorKind::Input, message: message.into() }
     }
 }

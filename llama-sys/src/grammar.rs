@@ -50,18 +50,12 @@ impl<'model> GrammarSampler<'model> {
         if rendered.grammar.is_empty() {
             return Ok(None);
         }
-        let input = serde_json::to_string(rendered)
-            .map_err(|error| ShimError::input(format!("not JSON: {error}")))?;
+        let input = serde_json::to_string(rendered).map_err(|error| ShimError::input(format!("not JSON: {error}")))?;
         let raw = call_handle(|grammar, out| {
             // SAFETY: the model is alive for `'model`, to which the handle is bound; the text outlives the call.
-            unsafe {
-                ffi::paguro_grammar_new(ffi::model_ptr(model), borrow(&input), grammar, out)
-            }
+            unsafe { ffi::paguro_grammar_new(ffi::model_ptr(model), borrow(&input), grammar, out) }
         })?;
-        Ok(Some(Self {
-            raw,
-            model: PhantomData,
-        }))
+        Ok(Some(Self { raw, model: PhantomData }))
     }
 
     /// Whether the grammar permits `token` next. While a lazy grammar waits, it permits all but a token that completes the
@@ -73,9 +67,7 @@ impl<'model> GrammarSampler<'model> {
         let mut allowed = false;
         call(|out| {
             // SAFETY: the handle is alive as long as `self`; both places outlive the call.
-            unsafe {
-                ffi::paguro_grammar_allows(self.raw.as_ptr(), token.0, &raw mut allowed, out)
-            }
+            unsafe { ffi::paguro_grammar_allows(self.raw.as_ptr(), token.0, &raw mut allowed, out) }
         })?;
         Ok(allowed)
     }
@@ -121,10 +113,7 @@ impl<'model> GrammarSampler<'model> {
             // SAFETY: the handle is alive as long as `self`.
             unsafe { ffi::paguro_grammar_clone(self.raw.as_ptr(), copy, out) }
         })?;
-        Ok(Self {
-            raw,
-            model: PhantomData,
-        })
+        Ok(Self { raw, model: PhantomData })
     }
 }
 

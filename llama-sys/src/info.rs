@@ -42,10 +42,7 @@ pub fn build_info() -> BuildInfo {
         build: (told.build > 0).then(|| format!("b{}-{}", told.build, told.commit)),
         ggml_version: told.ggml,
         compiler: told.compiler,
-        backends: backends
-            .into_iter()
-            .filter_map(|(name, built)| built.then_some(name))
-            .collect(),
+        backends: backends.into_iter().filter_map(|(name, built)| built.then_some(name)).collect(),
     }
 }
 

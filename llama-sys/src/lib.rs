@@ -6,10 +6,7 @@
 //!
 //! Deliberately not here: what to do with any of it. Loading, decoding and scheduling are the engine's.
 
-#![allow(
-    unsafe_code,
-    reason = "this crate is the border to C++; each block says which rule makes it sound"
-)]
+#![allow(unsafe_code, reason = "this crate is the border to C++; each block says which rule makes it sound")]
 
 mod abort;
 mod chat;
@@ -25,9 +22,7 @@ pub use llama_cpp_2;
 pub use llama_cpp_sys_2;
 
 pub use abort::with_abort_flag;
-pub use chat::{
-    Capabilities, ChatTemplate, RenderInput, Rendered, ToolChoice, Trigger, TriggerKind,
-};
+pub use chat::{Capabilities, ChatTemplate, RenderInput, Rendered, ToolChoice, Trigger, TriggerKind};
 pub use error::{ErrorKind, ShimError};
 pub use grammar::{GrammarSampler, json_schema_to_grammar};
 pub use info::{BuildInfo, build_info};

@@ -60,11 +60,7 @@ pub fn log_lines_of<T>(level: LogLevel, work: impl FnOnce() -> T) -> (T, Vec<Str
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let end = End(id);
     captures(|all| {
-        all.push(Capture {
-            id,
-            level,
-            lines: VecDeque::new(),
-        });
+        all.push(Capture { id, level, lines: VecDeque::new() });
     });
     let result = work();
     let lines = end.take();
@@ -78,8 +74,7 @@ impl End {
     fn take(&self) -> Vec<String> {
         captures(|all| {
             let at = all.iter().position(|capture| capture.id == self.0);
-            at.map(|at| all.swap_remove(at).lines.into())
-                .unwrap_or_default()
+            at.map(|at| all.swap_remove(at).lines.into()).unwrap_or_default()
         })
     }
 }
@@ -129,8 +124,7 @@ fn add(level: ggml_log_level, text: &str) {
             _ => LogLevel::Info,
         };
         line.push_str(text);
-        line.ends_with('\n')
-            .then(|| (*begun, std::mem::take(line)))
+        line.ends_with('\n').then(|| (*begun, std::mem::take(line)))
     });
     let Some((level, line)) = line else { return };
     let line = line.trim_end();
@@ -172,12 +166,6 @@ mod tests {
         silence_logs();
         add(GGML_LOG_LEVEL_ERROR, "unheard\n");
         assert_eq!(kept, ["no such file"]);
-        assert_eq!(
-            *sent.lock().unwrap(),
-            [
-                (LogLevel::Info, "loading ... done".to_owned()),
-                (LogLevel::Error, "no such file".to_owned()),
-            ]
-        );
+        assert_eq!(*sent.lock().unwrap(), [(LogLevel::Info, "loading ... done".to_owned()), (LogLevel::Error, "no such file".to_owned()),]);
     }
 }

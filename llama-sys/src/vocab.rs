@@ -14,8 +14,7 @@ pub fn special_token_texts(model: &LlamaModel) -> Vec<(LlamaToken, String)> {
         .map(LlamaToken)
         .filter(|&token| {
             let attributes = vocab.attr(token);
-            attributes.contains(LlamaTokenAttr::Control)
-                || attributes.contains(LlamaTokenAttr::UserDefined)
+            attributes.contains(LlamaTokenAttr::Control) || attributes.contains(LlamaTokenAttr::UserDefined)
         })
         .filter_map(|token| {
             let text = vocab.text(token)?.to_string_lossy().into_owned();
@@ -32,11 +31,9 @@ pub fn preserved_tokens(model: &LlamaModel, rendered: &Rendered) -> Vec<LlamaTok
     rendered
         .preserved_tokens
         .iter()
-        .filter_map(
-            |text| match vocab.tokenize(text.as_bytes(), false, true)[..] {
-                [token] => Some(token),
-                _ => None,
-            },
-        )
+        .filter_map(|text| match vocab.tokenize(text.as_bytes(), false, true)[..] {
+            [token] => Some(token),
+            _ => None,
+        })
         .collect()
 }
