@@ -1,5 +1,6 @@
 //! What a model can do, and where it sends what it generates.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -33,35 +34,28 @@ pub(crate) struct Sink<'a> {
     deltas: mpsc::Sender<Delta>,
     ending: oneshot::Sender<Ending>,
     rest: Vec<Delta>,
-    stop: Stop,
+    /// Closed when the last `Engine` is dropped.
+    engine: watch::Receiver<()>,
+    asked: Instant,
     runtime: &'a Runtime,
 }
 
-/// Says whether anybody still waits for a generation. Cheap to ask from any thread.
-#[derive(Clone)]
-pub(crate) struct Stop {
-    deltas: mpsc::WeakSender<Delta>,
-    engine: watch::Receiver<()>,
-}
-
-impl Stop {
-    /// Whether the receiver or the last `Engine` has been dropped.
-    pub(crate) fn stopped(&self) -> bool {
-        let no_receiver = self.deltas.upgrade().is_none_or(|deltas| deltas.is_closed());
-        no_receiver || self.engine.has_changed().is_err()
-    }
-}
-
 impl<'a> Sink<'a> {
-    /// A sink into `deltas` and `ending` that stops when the sending half of `engine` is dropped.
+    /// A sink into `deltas` and `ending` that stops when the sending half of `engine` is dropped. `asked` is when the
+    /// request was made.
     pub(crate) fn new(
         deltas: mpsc::Sender<Delta>,
         ending: oneshot::Sender<Ending>,
         engine: watch::Receiver<()>,
+        asked: Instant,
         runtime: &'a Runtime,
     ) -> Self {
-        let stop = Stop { deltas: deltas.downgrade(), engine };
-        Self { deltas, ending, rest: Vec::new(), stop, runtime }
+        Self { deltas, ending, rest: Vec::new(), engine, asked, runtime }
+    }
+
+    /// When the request was made, before it waited in the mailbox.
+    pub(crate) fn asked(&self) -> Instant {
+        self.asked
     }
 
     /// Sends `delta`, or keeps it until there is room.
@@ -78,33 +72,61 @@ impl<'a> Sink<'a> {
         self.rest.drain(..sent);
     }
 
-    /// Whether nobody waits for this generation any more.
+    /// Whether nobody waits for this generation any more: the receiver or the last `Engine` has been dropped.
     pub(crate) fn stopped(&self) -> bool {
-        self.deltas.is_closed() || self.stop.engine.has_changed().is_err()
-    }
-
-    /// The same question for another thread or a callback.
-    pub(crate) fn stop(&self) -> Stop {
-        self.stop.clone()
+        self.deltas.is_closed() || self.engine.has_changed().is_err()
     }
 
     /// Waits for `time`, but not past `deadline` and not when nobody waits any more.
-    pub(crate) fn pause(&mut self, time: Duration, deadline: Option<Instant>) {
+    pub(crate) fn pause(&self, time: Duration, deadline: Option<Instant>) {
         let end = Instant::now() + time;
         let end = deadline.map_or(end, |deadline| end.min(deadline));
-        let (deltas, engine) = (&self.deltas, &mut self.stop.engine);
-        self.runtime.block_on(async {
-            tokio::select! {
-                () = tokio::time::sleep_until(end.into()) => {}
-                () = deltas.closed() => {}
-                _ = engine.changed() => {}
-            }
+        self.runtime.block_on(until(&self.deltas, self.engine.clone(), Some(end)));
+    }
+
+    /// Does `work` while a thread beside it raises `flag` as soon as nobody waits any more or `deadline` passes, so that
+    /// even one long batch can be stopped. `flag` is down again afterwards.
+    pub(crate) fn watched<T>(&mut self, flag: &AtomicBool, deadline: Option<Instant>, work: impl FnOnce(&mut Self) -> T) -> T {
+        let (deltas, engine, runtime) = (self.deltas.clone(), self.engine.clone(), self.runtime);
+        let (done, is_done) = oneshot::channel::<()>();
+        let result = std::thread::scope(|scope| {
+            let watch = move || {
+                let stopped = runtime.block_on(async {
+                    tokio::select! {
+                        () = until(&deltas, engine, deadline) => true,
+                        _ = is_done => false,
+                    }
+                });
+                flag.store(stopped, Ordering::Relaxed);
+            };
+            // Without the thread a batch runs to its end before the generation stops: slower, not wrong.
+            let _ = std::thread::Builder::new().name("model-watch".into()).spawn_scoped(scope, watch);
+            // Dropped before the scope joins, also when `work` panics.
+            let _done = done;
+            work(self)
         });
+        flag.store(false, Ordering::Relaxed);
+        result
     }
 
     /// Ends the generation. A receiver that is gone misses nothing.
     pub(crate) fn finish(self, result: Result<Finish, EngineError>) {
         let _ = self.ending.send(Ending { rest: self.rest, result });
+    }
+}
+
+/// Resolves when the receiver or the last `Engine` is dropped, or at `end`.
+async fn until(deltas: &mpsc::Sender<Delta>, mut engine: watch::Receiver<()>, end: Option<Instant>) {
+    let passed = async {
+        match end {
+            Some(end) => tokio::time::sleep_until(end.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = passed => {}
+        () = deltas.closed() => {}
+        _ = engine.changed() => {}
     }
 }
 
@@ -131,7 +153,7 @@ mod tests {
         let (deltas, mut receiver) = mpsc::channel(1);
         let (ending, end) = oneshot::channel();
         let (_engine, alive) = watch::channel(());
-        let mut sink = Sink::new(deltas, ending, alive, &runtime);
+        let mut sink = Sink::new(deltas, ending, alive, Instant::now(), &runtime);
         sink.send(text("a"));
         sink.send(text("b"));
         sink.send(text("c"));
@@ -151,19 +173,41 @@ mod tests {
         for drop_engine in [false, true] {
             let (deltas, receiver) = mpsc::channel(1);
             let (engine, alive) = watch::channel(());
-            let mut sink = Sink::new(deltas, oneshot::channel().0, alive, &runtime);
-            let stop = sink.stop();
-            assert!(!sink.stopped() && !stop.stopped());
-            let (mut engine, mut receiver) = (Some(engine), Some(receiver));
-            if drop_engine {
-                engine.take().map(drop)
-            } else {
-                receiver.take().map(drop)
-            };
-            assert!(sink.stopped() && stop.stopped());
+            let mut sink = Sink::new(deltas, oneshot::channel().0, alive, Instant::now(), &runtime);
+            assert!(!sink.stopped());
             let before = Instant::now();
+            let flag = AtomicBool::new(false);
+            sink.watched(&flag, None, |sink| {
+                assert!(!flag.load(Ordering::Relaxed));
+                if drop_engine {
+                    drop(engine);
+                } else {
+                    drop(receiver);
+                }
+                assert!(sink.stopped());
+                while !flag.load(Ordering::Relaxed) {
+                    assert!(before.elapsed() < Duration::from_secs(5));
+                }
+            });
+            assert!(!flag.load(Ordering::Relaxed));
             sink.pause(Duration::from_secs(60), None);
-            assert!(before.elapsed() < Duration::from_secs(5));
+            assert!(before.elapsed() < Duration::from_secs(10));
         }
+    }
+
+    #[test]
+    fn a_deadline_raises_the_flag() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (deltas, _receiver) = mpsc::channel(1);
+        let (_engine, alive) = watch::channel(());
+        let mut sink = Sink::new(deltas, oneshot::channel().0, alive, Instant::now(), &runtime);
+        let flag = AtomicBool::new(false);
+        let deadline = Instant::now() + Duration::from_millis(5);
+        sink.watched(&flag, Some(deadline), |_| {
+            while !flag.load(Ordering::Relaxed) {
+                assert!(deadline.elapsed() < Duration::from_secs(5));
+            }
+        });
+        assert!(Instant::now() >= deadline);
     }
 }

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::backend::Backend;
-use crate::thread::{Command, DELTAS, MAILBOX, Progress, load_backend, run};
+use crate::thread::{Command, DELTAS, MAILBOX, Progress, Serve, run, with_backend};
 use crate::{EngineError, Generation, LoadOptions, ModelInfo, Request};
 
 /// Handle to the model thread: cheap to clone. The last drop stops a running generation within one token, then ends
@@ -34,36 +34,37 @@ impl Engine {
     /// # Errors
     /// What is wrong with the model, or [`EngineError::LoadCancelled`].
     pub async fn load(options: LoadOptions, progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static) -> Result<Self, EngineError> {
-        Self::start(progress, move |progress| load_backend(&options, progress)).await
+        Self::start(progress, move |progress, serve| with_backend(&options, progress, serve)).await
     }
 
     /// Starts the thread around the backend that `load` makes there.
     pub(crate) async fn start<L>(mut progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static, load: L) -> Result<Self, EngineError>
     where
-        L: FnOnce(Progress<'_>) -> Result<Box<dyn Backend>, EngineError> + Send + 'static,
+        L: FnOnce(Progress, Serve<'_>) -> Result<(), EngineError> + Send + 'static,
     {
-        let (mailbox, commands) = mpsc::channel(MAILBOX);
+        let (mailbox, mut commands) = mpsc::channel(MAILBOX);
         let (alive, watcher) = watch::channel(());
         let (ready, loaded) = oneshot::channel::<Result<ModelInfo, EngineError>>();
-        let thread = std::thread::Builder::new()
-            .name("model".into())
-            .spawn(move || {
-                let mut progress = |done: f32| match ready.is_closed() {
-                    true => ControlFlow::Break(()),
-                    false => progress(done),
-                };
-                match load(&mut progress) {
-                    Ok(backend) => {
-                        if ready.send(Ok(backend.info().clone())).is_ok() {
-                            run(backend, commands, &watcher);
-                        }
-                    }
-                    Err(error) => {
-                        let _ = ready.send(Err(error));
-                    }
+        let body = move || {
+            let engine = watcher.clone();
+            // The sending half is in the future that waits for the load, so a dropped future cancels too.
+            let progress = Box::new(move |done: f32| match engine.has_changed() {
+                Ok(_) => progress(done),
+                Err(_) => ControlFlow::Break(()),
+            });
+            let mut ready = Some(ready);
+            let result = load(progress, &mut |backend| {
+                let info = backend.info().clone();
+                if ready.take().is_some_and(|ready| ready.send(Ok(info)).is_ok()) {
+                    run(backend, &mut commands, &watcher);
                 }
-            })
-            .map_err(|error| EngineError::Thread(error.to_string()))?;
+            });
+            if let (Some(ready), Err(error)) = (ready, result) {
+                let _ = ready.send(Err(error));
+            }
+        };
+        let thread = std::thread::Builder::new().name("model".into()).spawn(body);
+        let thread = thread.map_err(|error| EngineError::Thread(error.to_string()))?;
         let info = loaded.await.map_err(|_| EngineError::Gone)??;
         let (mailbox, alive, thread) = (Some(mailbox), Some(alive), Some(thread));
         Ok(Self { inner: Arc::new(Inner { info, mailbox, alive, thread }) })
@@ -92,7 +93,7 @@ impl Engine {
     pub async fn generate(&self, request: Request) -> Result<Generation, EngineError> {
         let (deltas, stream) = mpsc::channel(DELTAS);
         let (ending, end) = oneshot::channel();
-        self.send(Command::Generate { request: Box::new(request), deltas, ending }).await?;
+        self.send(Command::Generate { request: Box::new(request), asked: Instant::now(), deltas, ending }).await?;
         Ok(Generation::new(stream, end))
     }
 

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// Tokens of the context that a prompt may not take, so that there can be a reply.
+pub(crate) const RESERVED_REPLY: u32 = 16;
+
 /// An error of the engine. Each message says what was wrong, with which value, and what to do.
 #[derive(Debug, Clone, thiserror::Error, PartialEq)]
 #[allow(missing_docs, reason = "the messages say it")]
@@ -10,9 +13,13 @@ pub enum EngineError {
     NoSuchModel { path: PathBuf },
     #[error("{} is not a model that can be loaded: {reason}", path.display())]
     BadModel { path: PathBuf, reason: String },
+    #[error("a context of {context} tokens cannot be made: {reason}; lower `context` or choose smaller cache types in [model]")]
+    NoContext { context: u32, reason: String },
     #[error("{} has no chat template, so it cannot be talked to; choose an instruction-tuned GGUF", path.display())]
     NoTemplate { path: PathBuf },
-    #[error("the prompt has {tokens} tokens and the context holds {context}; shorten it or raise `context` in [model]")]
+    #[error(
+        "the prompt has {tokens} tokens and the context holds {context}, {RESERVED_REPLY} of them kept for the reply; shorten it or raise `context` in [model]"
+    )]
     PromptTooLong { tokens: u32, context: u32 },
     #[error("the script {} is wrong in line {line}: {reason}", path.display())]
     BadScript { path: PathBuf, line: usize, reason: String },
@@ -20,6 +27,8 @@ pub enum EngineError {
     Template(String),
     #[error("a tool cannot be offered to the model: {0}")]
     ToolSchema(String),
+    #[error("the model made a tool call that cannot be used, {tries} times over: {reason}; ask again, or choose another model")]
+    ToolCall { tries: u32, reason: String },
     #[error("decoding failed: {0}")]
     Decode(String),
     #[error("the model thread cannot be started: {0}")]
@@ -28,4 +37,15 @@ pub enum EngineError {
     LoadCancelled,
     #[error("the model thread has ended")]
     Gone,
+}
+
+/// A foreign message as part of one of ours: one line, at most 300 characters.
+pub(crate) fn one_line(text: impl std::fmt::Display) -> String {
+    let text = text.to_string();
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(300) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }

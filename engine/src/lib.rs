@@ -5,7 +5,9 @@
 mod backend;
 mod engine;
 mod error;
+mod facts;
 mod generation;
+mod llama;
 mod message;
 mod options;
 mod scripted;
@@ -13,6 +15,7 @@ mod thread;
 
 pub use engine::Engine;
 pub use error::EngineError;
+pub use facts::{backends, llama_build};
 pub use generation::{Delta, Finish, FinishReason, Generation, Timings, Usage};
 pub use message::{Message, Role, ToolCall, ToolSchema};
 pub use options::{CacheType, LoadOptions, ModelInfo, ModelSource, Request, Sampling};

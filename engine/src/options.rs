@@ -94,6 +94,10 @@ pub struct ModelInfo {
     pub context: u32,
     /// The context the model was trained for, in tokens.
     pub trained_context: u32,
+    /// Type of the K cache in use: what was asked for, or f16 where the model's shape does not allow that. `None`: no cache.
+    pub cache_type_k: Option<CacheType>,
+    /// Type of the V cache in use, likewise; f16 also where a quantised one was asked for without flash attention.
+    pub cache_type_v: Option<CacheType>,
     /// Whether the template has a place for tools.
     pub tools: bool,
     /// What to fall back on where a [`Sampling`] field is `None`: from the GGUF, else the engine's own.
@@ -104,6 +108,7 @@ pub struct ModelInfo {
 
 /// How the next token is chosen. `None`: the model's recommendation from its GGUF, else the engine's default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Sampling {
     /// 0 is greedy.
     pub temperature: Option<f32>,

@@ -64,8 +64,9 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// Reads the script at `path`; `start` is when loading began.
-    pub(crate) fn load(path: &Path, context: Option<u32>, start: Instant, progress: Progress<'_>) -> Result<Self, EngineError> {
+    /// Reads the script at `path`.
+    pub(crate) fn load(path: &Path, context: Option<u32>, mut progress: Progress) -> Result<Self, EngineError> {
+        let start = Instant::now();
         let bytes = std::fs::read(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => EngineError::NoSuchModel { path: path.into() },
             _ => EngineError::BadModel { path: path.into(), reason: error.to_string() },
@@ -83,6 +84,8 @@ impl Scripted {
             weight_bytes: 0,
             context,
             trained_context: context,
+            cache_type_k: None,
+            cache_type_v: None,
             tools: true,
             sampling: Sampling::default(),
             load_ms: start.elapsed().as_secs_f64() * 1e3,
@@ -150,7 +153,7 @@ impl Backend for Scripted {
     }
 
     fn generate(&mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Finish, EngineError> {
-        let start = Instant::now();
+        let start = sink.asked();
         let (usage, cache_miss) = self.ledger(request);
         let (tokens, context) = (usage.prompt_tokens, self.info.context);
         if tokens >= context {

@@ -16,27 +16,30 @@ pub(crate) const MAILBOX: usize = 16;
 pub(crate) const DELTAS: usize = 64;
 
 /// Gets 0.0 to 1.0 while a model loads; `Break` cancels.
-pub(crate) type Progress<'a> = &'a mut dyn FnMut(f32) -> ControlFlow<()>;
+pub(crate) type Progress = Box<dyn FnMut(f32) -> ControlFlow<()>>;
+/// Gets the backend when it is ready. A backend may borrow from locals of the function that made it: `LlamaContext` does.
+pub(crate) type Serve<'a> = &'a mut dyn FnMut(&mut dyn Backend);
 
 /// What the thread can be asked for; the way to answer rides inside.
 #[derive(Debug)]
 pub(crate) enum Command {
     CountTokens { texts: Vec<String>, reply: oneshot::Sender<Result<Vec<u32>, EngineError>> },
-    Generate { request: Box<Request>, deltas: mpsc::Sender<Delta>, ending: oneshot::Sender<Ending> },
+    Generate { request: Box<Request>, asked: Instant, deltas: mpsc::Sender<Delta>, ending: oneshot::Sender<Ending> },
 }
 
-/// Makes the backend that `options` name.
-pub(crate) fn load_backend(options: &LoadOptions, progress: Progress<'_>) -> Result<Box<dyn Backend>, EngineError> {
-    let start = Instant::now();
+/// Makes the backend that `options` name and gives it to `serve`.
+pub(crate) fn with_backend(options: &LoadOptions, progress: Progress, serve: Serve<'_>) -> Result<(), EngineError> {
     match &options.source {
-        ModelSource::Script(path) => Ok(Box::new(Scripted::load(path, options.context, start, progress)?)),
-        ModelSource::File(path) => Err(EngineError::BadModel { path: path.clone(), reason: "not built yet".into() }),
-        ModelSource::Embedded { name, .. } => Err(EngineError::BadModel { path: name.into(), reason: "not built yet".into() }),
+        ModelSource::Script(path) => {
+            serve(&mut Scripted::load(path, options.context, progress)?);
+            Ok(())
+        }
+        ModelSource::File(_) | ModelSource::Embedded { .. } => crate::llama::with_llama(options, progress, serve),
     }
 }
 
 /// Works through `commands` until the last `Engine` is dropped, which closes both channels.
-pub(crate) fn run(mut backend: Box<dyn Backend>, mut commands: mpsc::Receiver<Command>, engine: &watch::Receiver<()>) {
+pub(crate) fn run(backend: &mut dyn Backend, commands: &mut mpsc::Receiver<Command>, engine: &watch::Receiver<()>) {
     // Only the timer of `Sink::pause` runs on it.
     let runtime = Builder::new_current_thread().enable_time().build();
     while let Some(command) = commands.blocking_recv() {
@@ -48,9 +51,9 @@ pub(crate) fn run(mut backend: Box<dyn Backend>, mut commands: mpsc::Receiver<Co
                 let counts = texts.iter().map(|text| backend.count_tokens(text)).collect();
                 let _ = reply.send(counts);
             }
-            Command::Generate { request, deltas, ending } => match &runtime {
+            Command::Generate { request, asked, deltas, ending } => match &runtime {
                 Ok(runtime) => {
-                    let mut sink = Sink::new(deltas, ending, engine.clone(), runtime);
+                    let mut sink = Sink::new(deltas, ending, engine.clone(), asked, runtime);
                     if !sink.stopped() {
                         let result = backend.generate(&request, &mut sink);
                         sink.finish(result);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::backend::Sink;
+use crate::backend::{Backend, Sink};
 use crate::{Delta, Finish, FinishReason, Message, Role, Sampling, Timings, Usage};
 
 /// Generates "x" until it is stopped or `tokens` are reached; the text of the last message says what else it does.
@@ -74,12 +74,17 @@ async fn start() -> (Engine, Arc<Log>) {
         weight_bytes: 0,
         context: 8,
         trained_context: 8,
+        cache_type_k: None,
+        cache_type_v: None,
         tools: false,
         sampling: Sampling::default(),
         load_ms: 0.0,
     };
     let backend_log = log.clone();
-    let load = move |_: Progress<'_>| -> Result<Box<dyn Backend>, EngineError> { Ok(Box::new(Endless { info, log: backend_log })) };
+    let load = move |_: Progress, serve: Serve<'_>| {
+        serve(&mut Endless { info, log: backend_log });
+        Ok(())
+    };
     (Engine::start(|_| ControlFlow::Continue(()), load).await.unwrap(), log)
 }
 
@@ -182,7 +187,7 @@ async fn a_panic_is_told_as_gone() {
 }
 
 /// A load that asks `progress` until it is told to stop.
-fn slow_load(progress: Progress<'_>) -> Result<Box<dyn Backend>, EngineError> {
+fn slow_load(mut progress: Progress, _: Serve<'_>) -> Result<(), EngineError> {
     while progress(0.5).is_continue() {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -200,8 +205,8 @@ async fn loading_can_be_cancelled() {
 
     let ended = Arc::new(AtomicBool::new(false));
     let flag = ended.clone();
-    let load = move |progress: Progress<'_>| {
-        let result = slow_load(progress);
+    let load = move |progress: Progress, serve: Serve<'_>| {
+        let result = slow_load(progress, serve);
         flag.store(true, Ordering::SeqCst);
         result
     };

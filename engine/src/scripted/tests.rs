@@ -1,5 +1,7 @@
 //! The script format and what is made of it, as tables.
 
+use std::ops::ControlFlow;
+
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -9,7 +11,7 @@ use crate::backend::Ending;
 fn scripted(script: &str) -> Result<Scripted, EngineError> {
     let mut file = tempfile::Builder::new().prefix("script").tempfile().unwrap();
     std::io::Write::write_all(&mut file, script.as_bytes()).unwrap();
-    Scripted::load(file.path(), Some(1000), Instant::now(), &mut |_| std::ops::ControlFlow::Continue(()))
+    Scripted::load(file.path(), Some(1000), Box::new(|_| ControlFlow::Continue(())))
 }
 
 fn request(messages: Vec<Message>) -> Request {
@@ -22,7 +24,7 @@ fn run(backend: &mut Scripted, request: &Request) -> (Vec<Delta>, Result<Finish,
     let (deltas, mut receiver) = mpsc::channel(100);
     let (ending, end) = oneshot::channel();
     let (_engine, alive) = watch::channel(());
-    let mut sink = Sink::new(deltas, ending, alive, &runtime);
+    let mut sink = Sink::new(deltas, ending, alive, Instant::now(), &runtime);
     let result = backend.generate(request, &mut sink);
     sink.finish(result);
     let Ending { rest, result } = end.blocking_recv().unwrap();
@@ -162,7 +164,7 @@ fn a_wrong_line_is_named() {
 
 #[test]
 fn what_is_not_there_is_named() {
-    let load = |path: &str| Scripted::load(path.as_ref(), None, Instant::now(), &mut |_| std::ops::ControlFlow::Continue(()));
+    let load = |path: &str| Scripted::load(path.as_ref(), None, Box::new(|_| ControlFlow::Continue(())));
     let error = load("no/such/script").unwrap_err();
     assert_eq!(error, EngineError::NoSuchModel { path: "no/such/script".into() });
     assert!(matches!(load("/").unwrap_err(), EngineError::BadModel { .. }));

@@ -1,0 +1,208 @@
+//! The llama backend over small GGUFs: what it says, what it reuses, how it stops.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod support;
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use engine::{Delta, Engine, EngineError, Finish, FinishReason, LoadOptions, Message, ModelSource, Request, Role, Sampling, ToolSchema};
+use serde_json::json;
+use support::gguf::Gguf;
+use support::models::{self, TINY};
+use support::vocabulary::Piece;
+
+/// Loads `gguf` from a file that is gone again afterwards.
+async fn load(gguf: &Gguf) -> Engine {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    gguf.write(&path).unwrap();
+    load_path(path, |_| {}).await.unwrap()
+}
+
+async fn load_path(path: PathBuf, change: impl FnOnce(&mut LoadOptions)) -> Result<Engine, EngineError> {
+    let mut options = LoadOptions { context: Some(512), batch: 64, threads: Some(1), ..LoadOptions::new(ModelSource::File(path)) };
+    change(&mut options);
+    Engine::load(options, |_| ControlFlow::Continue(())).await
+}
+
+fn user(text: &str) -> Message {
+    Message::new(Role::User, text)
+}
+
+fn greedy(messages: Vec<Message>, max_tokens: u32) -> Request {
+    let sampling = Sampling { temperature: Some(0.0), ..Sampling::default() };
+    Request { messages, sampling, max_tokens: Some(max_tokens), ..Request::default() }
+}
+
+/// What a generation said.
+#[derive(Debug, Default)]
+struct Said {
+    texts: Vec<String>,
+    reasoning: String,
+    prefill: Vec<(u32, u32)>,
+}
+
+async fn collect(engine: &Engine, request: Request) -> (Said, Result<Finish, EngineError>) {
+    let mut generation = engine.generate(request).await.unwrap();
+    let mut said = Said::default();
+    loop {
+        match generation.next().await.unwrap() {
+            Ok(Delta::Prefill { done, total }) => said.prefill.push((done, total)),
+            Ok(Delta::Text(text)) => said.texts.push(text),
+            Ok(Delta::Reasoning(text)) => said.reasoning.push_str(&text),
+            Ok(Delta::Finish(finish)) => return (said, Ok(*finish)),
+            Err(error) => return (said, Err(error)),
+        }
+    }
+}
+
+async fn finish(engine: &Engine, request: Request) -> Finish {
+    let (said, finish) = collect(engine, request).await;
+    let finish = finish.unwrap();
+    assert_eq!(said.texts.concat(), finish.message.content, "the deltas add up to the text");
+    assert_eq!(said.reasoning, finish.message.reasoning.clone().unwrap_or_default());
+    let usage = finish.usage;
+    assert_eq!(usage.prompt_tokens, usage.reused_tokens + usage.prefilled_tokens);
+    finish
+}
+
+fn shell() -> ToolSchema {
+    let parameters = json!({"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]});
+    ToolSchema { name: "shell".into(), description: "Runs a command.".into(), parameters }
+}
+
+#[tokio::test]
+async fn a_reused_prefix_changes_nothing_but_the_ledger() {
+    let model = models::random(&TINY, 1);
+    let (warm, cold) = (load(&model).await, load(&model).await);
+    let mut messages = vec![Message::new(Role::System, "Be brief."), user("Hello there, how are you?")];
+    for (turn, next) in ["And now?", "Once more.", "Good bye."].into_iter().enumerate() {
+        let reply = finish(&warm, greedy(messages.clone(), 20)).await;
+        assert_eq!((reply.usage.reused_tokens > 0, reply.usage.completion_tokens), (turn > 0, 20));
+        messages.extend([reply.message, user(next)]);
+    }
+    let warm_reply = finish(&warm, greedy(messages.clone(), 40)).await;
+    let cold_reply = finish(&cold, greedy(messages.clone(), 40)).await;
+    assert_eq!(warm_reply.message, cold_reply.message);
+    assert_eq!(warm_reply.usage.prompt_tokens, cold_reply.usage.prompt_tokens);
+    assert_eq!((cold_reply.usage.reused_tokens, cold_reply.cache_miss.as_deref()), (0, Some("first request")));
+    assert!(warm_reply.usage.reused_tokens > warm_reply.usage.prefilled_tokens);
+
+    let again = finish(&cold, greedy(messages, 40)).await;
+    assert_eq!(again.message, cold_reply.message);
+    assert_eq!(again.usage.prefilled_tokens, 1, "only the logits of the last token are missing");
+}
+
+#[tokio::test]
+async fn a_cache_miss_is_named() {
+    let engine = load(&models::puppet_of(&["fine"])).await;
+    let miss = async |messages: &[Message]| finish(&engine, greedy(messages.to_vec(), 20)).await.cache_miss;
+    let mut messages = vec![user("hi")];
+    assert_eq!(miss(&messages).await.as_deref(), Some("first request"));
+    messages.extend([Message::new(Role::Assistant, "fine"), user("good")]);
+    // The piece of the puppet is a token that no text is tokenized to, so the template's "fine" is not what was said.
+    let quoted = r#"the conversation differs from token 21: "fine" where "fine" was"#;
+    assert_eq!(miss(&messages).await.as_deref(), Some(quoted));
+    messages.truncate(1);
+    messages.push(user("more"));
+    let quoted = r#"the conversation differs from token 11: "user" where "assi" was"#;
+    assert_eq!(miss(&messages).await.as_deref(), Some(quoted));
+    assert_eq!(miss(&[user("other")]).await.as_deref(), Some("another conversation"));
+}
+
+#[tokio::test]
+async fn prefill_goes_in_batches_and_is_told() {
+    let engine = load(&models::puppet_of(&["ok"])).await;
+    let (said, finish) = collect(&engine, greedy(vec![user(&"x".repeat(150))], 5)).await;
+    let total = finish.unwrap().usage.prompt_tokens;
+    assert_eq!(said.prefill, vec![(0, total), (64, total), (128, total), (total, total)]);
+}
+
+#[tokio::test]
+async fn a_split_character_arrives_whole() {
+    let text = "Grüße 🐚 您好!";
+    let pieces: Vec<Piece> = text.as_bytes().chunks(3).map(|bytes| Piece::Normal(bytes.to_vec())).collect();
+    let engine = load(&models::puppet(&pieces)).await;
+    let reply = finish(&engine, greedy(vec![user("x")], 100)).await;
+    assert_eq!((reply.message.content.as_str(), reply.reason), (text, FinishReason::Stop));
+    let reply = finish(&engine, greedy(vec![user("x")], 1)).await;
+    assert_eq!((reply.message.content.as_str(), reply.reason), ("Gr\u{fffd}", FinishReason::Length));
+}
+
+#[tokio::test]
+async fn reasoning_text_and_calls_are_told_apart() {
+    let texts =
+        ["Let me ", "look.", "<tool_call>", "\n{\"name\": \"shell\"", ", \"arguments\": ", "{\"command\": \"ls\"}", "}\n", "</tool_call>"];
+    let engine = load(&models::puppet_of(&texts)).await;
+    let request = Request { tools: vec![shell()], ..greedy(vec![user("list the files")], 50) };
+    let (said, reply) = collect(&engine, request).await;
+    let reply = reply.unwrap();
+    assert_eq!(reply.reason, FinishReason::ToolCalls);
+    assert_eq!(reply.message.tool_calls.len(), 1);
+    let call = &reply.message.tool_calls[0];
+    assert_eq!((call.id.as_str(), call.name.as_str(), &call.arguments), ("call_1", "shell", &json!({"command": "ls"})));
+    assert_eq!(said.texts.concat(), "Let me look.");
+}
+
+#[tokio::test]
+async fn a_prompt_that_does_not_fit_is_refused_with_its_size() {
+    let engine = load(&models::puppet_of(&["ok"])).await;
+    let exact = finish(&engine, greedy(vec![user("")], 5)).await.usage.prompt_tokens;
+    let fits = 512 - 16 - exact as usize;
+    assert_eq!(finish(&engine, greedy(vec![user(&"x".repeat(fits))], 5)).await.message.content, "ok");
+    let error = collect(&engine, greedy(vec![user(&"x".repeat(fits + 1))], 5)).await.1.unwrap_err();
+    assert_eq!(error, EngineError::PromptTooLong { tokens: 512 - 15, context: 512 });
+    // The engine is as good as before.
+    assert_eq!(finish(&engine, greedy(vec![user("x")], 5)).await.message.content, "ok");
+}
+
+#[tokio::test]
+async fn limits_end_a_reply() {
+    let engine = load(&models::random(&TINY, 2)).await;
+    let endless = |request: Request| Request { max_tokens: None, ..request };
+    let reply = finish(&engine, greedy(vec![user("x")], 7)).await;
+    assert_eq!((reply.reason, reply.usage.completion_tokens), (FinishReason::Length, 7));
+    let reply = finish(&engine, endless(greedy(vec![user("x")], 0))).await;
+    assert_eq!((reply.reason, reply.usage.completion_tokens + reply.usage.prompt_tokens), (FinishReason::Length, 512));
+    let deadline = Some(Instant::now());
+    let reply = finish(&engine, Request { deadline, ..greedy(vec![user("x")], 7) }).await;
+    assert_eq!((reply.reason, reply.usage.completion_tokens), (FinishReason::Deadline, 0));
+}
+
+#[tokio::test]
+async fn a_dropped_receiver_stops_decoding() {
+    let engine = load(&models::random(&TINY, 2)).await;
+    let mut generation = engine.generate(Request { max_tokens: None, ..greedy(vec![user("x")], 0) }).await.unwrap();
+    while !matches!(generation.next().await, Some(Ok(Delta::Text(_)))) {}
+    drop(generation);
+    let before = Instant::now();
+    assert_eq!(engine.count_tokens(vec!["the x".into(), "<|im_end|>".into()]).await, Ok(vec![5, 10]));
+    assert!(before.elapsed() < Duration::from_millis(200));
+    finish(&engine, greedy(vec![user("x")], 7)).await;
+}
+
+#[tokio::test]
+async fn seeds_and_recommendations_are_heeded() {
+    let engine = load(&models::random(&TINY, 3)).await;
+    assert_eq!(engine.info().sampling.temperature, Some(0.8));
+    let draw = async |seed| {
+        let sampling = Sampling { temperature: Some(1.5), seed: Some(seed), ..Sampling::default() };
+        finish(&engine, Request { sampling, ..greedy(vec![user("x")], 20) }).await.message.content
+    };
+    assert_eq!(draw(1).await, draw(1).await);
+    assert_ne!(draw(1).await, draw(2).await);
+    let puppet = load(&models::puppet_of(&["ok"])).await;
+    assert_eq!(puppet.info().sampling.temperature, Some(0.0));
+}
+
+#[tokio::test]
+async fn a_schema_binds_the_text() {
+    let engine = load(&models::random(&TINY, 4)).await;
+    let schema = json!({"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": false});
+    let request = Request { json_schema: Some(schema), ..greedy(vec![user("x")], 200) };
+    let reply = finish(&engine, request).await;
+    let value: serde_json::Value = serde_json::from_str(&reply.message.content).unwrap();
+    assert!(value["ok"].is_boolean(), "{value}");
+}

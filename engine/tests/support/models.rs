@@ -1,0 +1,153 @@
+//! The models: a shape with random weights, and a puppet that says what it is told to.
+
+use super::gguf::{Data, Gguf, Value};
+use super::vocabulary::{self, END, FIRST_PIECE, Piece};
+
+/// The shape of a decoder with tied embeddings.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// `llama` or `qwen3`.
+    pub architecture: &'static str,
+    pub layers: u32,
+    pub width: u32,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head: u32,
+    pub feed_forward: u32,
+    pub vocabulary: u32,
+    pub context: u32,
+    /// `q4_0` matrices instead of `f32`.
+    pub quantised: bool,
+}
+
+/// Small enough for a test to load in milliseconds.
+pub const TINY: Shape = Shape {
+    architecture: "llama",
+    layers: 2,
+    width: 64,
+    heads: 2,
+    kv_heads: 1,
+    head: 32,
+    feed_forward: 128,
+    vocabulary: 272,
+    context: 2048,
+    quantised: false,
+};
+
+/// A real shape of 0.6 B parameters.
+pub const BENCH: Shape = Shape {
+    architecture: "qwen3",
+    layers: 28,
+    width: 1024,
+    heads: 16,
+    kv_heads: 8,
+    head: 128,
+    feed_forward: 3072,
+    vocabulary: 151_936,
+    context: 40_960,
+    quantised: true,
+};
+
+/// A model of `shape` with random weights: its text is noise, its timing is real.
+pub fn random(shape: &Shape, seed: u64) -> Gguf {
+    let mut gguf = Gguf { seed, ..Gguf::default() };
+    metadata(&mut gguf, shape, "random");
+    vocabulary::write(&mut gguf, &[], shape.vocabulary as usize);
+    let matrix = |input: u32| {
+        // Spread so that what comes out is as large as what goes in.
+        let spread = (3.0 / f64::from(input)).sqrt();
+        #[allow(clippy::cast_possible_truncation, reason = "a spread")]
+        let spread = spread as f32;
+        if shape.quantised { Data::RandomQ4_0(spread) } else { Data::RandomF32(spread) }
+    };
+    tensors(&mut gguf, shape, &matrix);
+    let embedding = if shape.quantised { Data::RandomQ4_0(0.5) } else { Data::RandomF32(1.0) };
+    gguf.tensor("token_embd.weight", &[shape.width.into(), shape.vocabulary.into()], embedding);
+    gguf
+}
+
+/// A model that, whatever it is asked, answers with `pieces`, one token each, and then ends. Where a grammar forbids the
+/// next piece and another token takes its place, it goes on with what follows that token in `pieces`, else it ends.
+///
+/// Its layers do nothing; each token's embedding is a unit vector, and the output matrix maps it to the next token.
+pub fn puppet(pieces: &[Piece]) -> Gguf {
+    let vocabulary = (FIRST_PIECE + pieces.len()).next_multiple_of(32);
+    let size = u32::try_from(vocabulary).unwrap();
+    let shape = Shape { layers: 1, width: size, heads: size / 32, kv_heads: 1, vocabulary: size, ..TINY };
+    let mut gguf = Gguf::default();
+    metadata(&mut gguf, &shape, "puppet");
+    gguf.set("general.sampling.temp", Value::F32(0.0));
+    vocabulary::write(&mut gguf, pieces, vocabulary);
+    tensors(&mut gguf, &shape, &|_| Data::RandomF32(0.0));
+    let next = |token: usize| match token {
+        // The last token of the prompt is a line feed.
+        0x0a if !pieces.is_empty() => FIRST_PIECE,
+        token if token >= FIRST_PIECE && token + 1 < FIRST_PIECE + pieces.len() => token + 1,
+        _ => END,
+    };
+    let mut embedding = vec![0.0; vocabulary * vocabulary];
+    let mut output = vec![0.0; vocabulary * vocabulary];
+    for token in 0..vocabulary {
+        embedding[token * vocabulary + token] = 1.0;
+        output[next(token) * vocabulary + token] = 1.0;
+    }
+    let square = [u64::from(size), u64::from(size)];
+    gguf.tensor("token_embd.weight", &square, Data::F32(embedding));
+    gguf.tensor("output.weight", &square, Data::F32(output));
+    gguf
+}
+
+/// [`puppet`] from texts: each becomes one token; texts in angle brackets become markers.
+pub fn puppet_of(texts: &[&'static str]) -> Gguf {
+    let piece = |text: &&'static str| match text.starts_with('<') && text.ends_with('>') {
+        true => Piece::Marker(text),
+        false => Piece::Normal(text.as_bytes().to_vec()),
+    };
+    puppet(&texts.iter().map(piece).collect::<Vec<_>>())
+}
+
+fn metadata(gguf: &mut Gguf, shape: &Shape, name: &str) {
+    let architecture = shape.architecture;
+    gguf.set("general.architecture", Value::Text(architecture.into()));
+    gguf.set("general.name", Value::Text(name.into()));
+    for (key, value) in [
+        ("context_length", shape.context),
+        ("embedding_length", shape.width),
+        ("block_count", shape.layers),
+        ("feed_forward_length", shape.feed_forward),
+        ("attention.head_count", shape.heads),
+        ("attention.head_count_kv", shape.kv_heads),
+        ("attention.key_length", shape.head),
+        ("attention.value_length", shape.head),
+        ("rope.dimension_count", shape.head),
+    ] {
+        gguf.set(&format!("{architecture}.{key}"), Value::U32(value));
+    }
+    gguf.set(&format!("{architecture}.attention.layer_norm_rms_epsilon"), Value::F32(1e-6));
+    gguf.set(&format!("{architecture}.rope.freq_base"), Value::F32(10_000.0));
+}
+
+/// The layers and the last norm; `matrix` gives a matrix with so many inputs.
+fn tensors(gguf: &mut Gguf, shape: &Shape, matrix: &dyn Fn(u32) -> Data) {
+    let (width, head) = (u64::from(shape.width), u64::from(shape.head));
+    let (query, key) = (head * u64::from(shape.heads), head * u64::from(shape.kv_heads));
+    let ones = |length: u64| Data::F32(vec![1.0; usize::try_from(length).unwrap()]);
+    let wide = u64::from(shape.feed_forward);
+    for layer in 0..shape.layers {
+        let mut add = |name: &str, dims: &[u64], data: Data| gguf.tensor(&format!("blk.{layer}.{name}.weight"), dims, data);
+        add("attn_norm", &[width], ones(width));
+        add("attn_q", &[width, query], matrix(shape.width));
+        add("attn_k", &[width, key], matrix(shape.width));
+        add("attn_v", &[width, key], matrix(shape.width));
+        add("attn_output", &[query, width], matrix(shape.head * shape.heads));
+        if shape.architecture == "qwen3" {
+            add("attn_q_norm", &[head], ones(head));
+            add("attn_k_norm", &[head], ones(head));
+        }
+        add("ffn_norm", &[width], ones(width));
+        add("ffn_gate", &[width, wide], matrix(shape.width));
+        add("ffn_up", &[width, wide], matrix(shape.width));
+        add("ffn_down", &[wide, width], matrix(shape.feed_forward));
+    }
+    gguf.tensor("output_norm.weight", &[width], ones(width));
+}
