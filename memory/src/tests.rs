@@ -27,7 +27,7 @@ fn cost(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> i3
 }
 
 /// What the calls of every turn cost, now.
-async fn costs(store: &Store, session: i64, turn: i64) -> Vec<i32> {
+async fn costs(store: &Store, Accepted { turn, session, .. }: Accepted) -> Vec<i32> {
     store
         .run(move |connection| {
             Ok(vec![
@@ -46,16 +46,20 @@ async fn costs(store: &Store, session: i64, turn: i64) -> Vec<i32> {
 #[tokio::test]
 async fn a_turn_costs_the_same_after_ten_thousand() {
     let store = Store::in_memory().unwrap();
-    let mut last = Accepted { turn: 0, session: 0, repeated: false };
+    // A session that goes to sleep early, and two in turn, so that none lies in one piece.
+    let mut asleep = finished_turn(&store, "asleep", "0").await;
+    for _ in 0..20 {
+        asleep = finished_turn(&store, "asleep", "0").await;
+    }
+    let mut last = asleep;
     let mut early = Vec::new();
     for number in 1..=10_000 {
-        // Two sessions in turn, so that one's history does not lie in one piece.
         last = finished_turn(&store, ["odd", "even"][number % 2], &number.to_string()).await;
         if number == 100 {
-            early = costs(&store, last.session, last.turn).await;
+            early = vec![costs(&store, last).await, costs(&store, asleep).await];
         }
     }
-    assert_eq!(costs(&store, last.session, last.turn).await, early);
+    assert_eq!(vec![costs(&store, last).await, costs(&store, asleep).await], early);
     let history = store.history(last.session, 3).await.unwrap();
     let texts: Vec<&str> = history.iter().map(|(turn, _)| turn.text.as_str()).collect();
     assert_eq!(texts, ["9996", "9998", "10000"]);
