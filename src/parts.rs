@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::{Agent, Event, Limits, Settings, Stage, Toolbox};
 use anyhow::Result;
@@ -20,6 +20,9 @@ use crate::commands::ask::{OwnPrinter, screen};
 use crate::config::{self, Config};
 use crate::exit::{BadInput, Interrupted};
 use crate::home::Home;
+
+/// A load that is over by then shows no progress.
+const QUICK_LOAD: Duration = Duration::from_millis(500);
 
 /// The model inside the executable.
 static DEMO: &[u8] = include_bytes!("../models/demo/demo.gguf");
@@ -108,9 +111,12 @@ pub async fn load(options: LoadOptions, printer: &mut OwnPrinter, interrupt: &In
     let cancel = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&cancel);
     let (sender, mut shown) = mpsc::channel(1);
+    let start = Instant::now();
     let progress = move |done: f32| {
-        // Best effort: while the last one is being shown the next ones are dropped.
-        let _ = sender.try_send(Event::Progress { stage: Stage::Load, done });
+        if start.elapsed() >= QUICK_LOAD {
+            // Best effort: while the last one is being shown the next ones are dropped.
+            let _ = sender.try_send(Event::Progress { stage: Stage::Load, done });
+        }
         if seen.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let loading = Engine::load(options, progress);

@@ -121,10 +121,7 @@ fn limits_end_a_turn_with_status_4() {
 #[test]
 fn a_session_goes_on_and_can_be_undone() {
     let home = Home::new();
-    let script = home.script(&[
-        json!({"when": "^first", "text": "one"}),
-        json!({"when": "^second", "text": "two"}),
-    ]);
+    let script = home.script(&[json!({"when": "^first", "text": "one"}), json!({"when": "^second", "text": "two"})]);
     for (prompt, reply) in [("first", "one\n"), ("second", "two\n")] {
         assert_eq!(home.run(&["ask", prompt, "--session", "s", "--model", &script]).stdout, reply);
     }

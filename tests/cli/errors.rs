@@ -55,7 +55,9 @@ fn prompts_that_cannot_be_used() {
 #[test]
 fn arguments_that_cannot_be_used() {
     let home = Home::new();
-    for arguments in [&["ask", "hi", "--timeout", "0"][..], &["ask", "hi", "--max-steps", "0"], &["ask", "hi", "--format", "xml"], &["nonsense"]] {
+    for arguments in
+        [&["ask", "hi", "--timeout", "0"][..], &["ask", "hi", "--max-steps", "0"], &["ask", "hi", "--format", "xml"], &["nonsense"]]
+    {
         let run = home.run(arguments);
         assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{run:?}");
         assert!(run.stderr.contains(arguments.last().unwrap()), "{run:?}");

@@ -40,11 +40,8 @@ impl<'ast> Visit<'ast> for Functions {
 
 #[test]
 fn files_are_short() {
-    let long: Vec<_> = super::sources()
-        .into_iter()
-        .map(|(path, text)| (path, text.lines().count()))
-        .filter(|(_, lines)| *lines > FILE_LINES)
-        .collect();
+    let long: Vec<_> =
+        super::sources().into_iter().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > FILE_LINES).collect();
     assert!(long.is_empty(), "files over {FILE_LINES} lines: {long:?}");
 }
 

@@ -18,7 +18,11 @@ fn unsafe_stands_only_where_it_may() {
     for (path, text) in super::sources() {
         let lifted = text.contains("allow(unsafe_code") || text.contains("expect(unsafe_code");
         let allowed = UNSAFE.iter().any(|place| path.starts_with(Path::new(place)));
-        assert!(!lifted || allowed || path.starts_with("tests/rules") || path.starts_with("benches"), "{} lifts unsafe_code", path.display());
+        assert!(
+            !lifted || allowed || path.starts_with("tests/rules") || path.starts_with("benches"),
+            "{} lifts unsafe_code",
+            path.display()
+        );
     }
 }
 
