@@ -218,3 +218,7 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
         commands::key(&self.session)
     }
 }
+
+#[cfg(test)]
+#[path = "chat_tests.rs"]
+mod tests;

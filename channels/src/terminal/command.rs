@@ -43,8 +43,8 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "quit", arguments: "", help: "leave (also Ctrl-D)", action: |_| Action::Quit },
 ];
 
-/// Likeness, 0 to 1, from which a name is suggested for a mistyped one.
-const LIKE: f64 = 0.7;
+/// Letters that may be wrong in a name for another to be suggested.
+const SLIPS: usize = 2;
 
 /// What `line` asks for. A command is `/` and letters; `/etc/hosts …` and lines that begin with a space are said.
 pub(super) fn parse(line: &str) -> Action {
@@ -65,9 +65,10 @@ pub(super) fn parse(line: &str) -> Action {
 }
 
 fn suggestion(name: &str) -> String {
-    let rated = COMMANDS.iter().map(|command| (strsim::jaro_winkler(name, command.name), command.name));
-    match rated.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((likeness, nearest)) if likeness >= LIKE => format!("did you mean /{nearest}?"),
+    let begun = |full: &str| !name.is_empty() && full.starts_with(name);
+    let slips = |full: &str| if begun(full) { 0 } else { strsim::damerau_levenshtein(name, full) };
+    match COMMANDS.iter().map(|command| (slips(command.name), command.name)).min() {
+        Some((count, nearest)) if count <= SLIPS && count < name.len() => format!("did you mean /{nearest}?"),
         _ => "/help lists them".to_owned(),
     }
 }
@@ -107,6 +108,8 @@ mod tests {
         let unknown = |text: &str| Action::Unknown(text.into());
         check("/sesions", unknown("there is no command /sesions; did you mean /sessions?"));
         check("/aprove all", unknown("there is no command /aprove; did you mean /approve?"));
+        check("/nwe", unknown("there is no command /nwe; did you mean /new?"));
+        check("/mem bike", unknown("there is no command /mem; did you mean /memory?"));
         check("/xyz", unknown("there is no command /xyz; /help lists them"));
         check("/", unknown("there is no command /; /help lists them"));
         check("/undo that", unknown("/undo takes no argument; to say this line, begin it with a space"));

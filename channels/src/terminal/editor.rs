@@ -10,8 +10,8 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{
-    Behavior, Cmd, ConditionalEventHandler, Config, Context, Editor, Event, EventContext, EventHandler, Helper, KeyCode, KeyEvent,
-    Modifiers, Movement, RepeatCount,
+    Behavior, Cmd, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event, EventContext, EventHandler, Helper, KeyCode,
+    KeyEvent, Modifiers, RepeatCount,
 };
 
 use super::command::COMMANDS;
@@ -20,6 +20,10 @@ use super::settings::Approve;
 
 /// Lines that the history keeps; older ones are forgotten.
 const HISTORY_LINES: usize = 1_000;
+
+/// What [`Continue`] inserts: a newline with a mark that takes no room, so that the backslash of a continued line goes and
+/// one that stands at a line's end in pasted text stays.
+const CONTINUED: &str = "\u{2060}\n";
 
 /// A line editor on the terminal. Its history file is made readable for the owner only.
 pub(super) struct LineEditor {
@@ -40,6 +44,7 @@ impl LineEditor {
             // The terminal itself, so that the prompt is seen when standard output goes elsewhere.
             .behavior(Behavior::PreferTerm)
             .bracketed_paste(true)
+            .completion_type(CompletionType::List)
             .build();
         let mut editor = Editor::with_config(config).map_err(into_io)?;
         editor.set_helper(Some(Commands));
@@ -57,6 +62,7 @@ impl LineEditor {
     pub(super) fn read(&mut self, prompt: &Prompt) -> io::Result<Line> {
         match self.editor.readline(&(prompt.plain.as_str(), prompt.styled.as_str())) {
             Ok(text) => {
+                let text = text.replace(&format!("\\{CONTINUED}"), "\n");
                 self.keep(&text);
                 Ok(Line::Text { text, warning: self.warning.take() })
             }
@@ -89,13 +95,13 @@ fn into_io(error: ReadlineError) -> io::Error {
     }
 }
 
-/// Enter behind a backslash begins another line in the backslash's place.
+/// Enter behind a backslash begins another line.
 struct Continue;
 
 impl ConditionalEventHandler for Continue {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
         let continued = context.line().get(..context.pos())?.ends_with('\\');
-        continued.then(|| Cmd::Replace(Movement::BackwardChar(1), Some("\n".to_owned())))
+        continued.then(|| Cmd::Insert(1, CONTINUED.to_owned()))
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::CHANNEL;
 use super::printer::Printer;
-use super::settings::{Approve, Interrupt};
+use super::settings::{Approve, Format, Interrupt};
 use super::status::TICK;
 use super::tool_lines::call_line;
 use super::tty::Terminal;
@@ -172,13 +172,20 @@ async fn confirm(agent: &Agent, turn: i64) -> Result<(), TurnError> {
     Ok(())
 }
 
-/// Shows the replies of `session` that were finished and never shown, as after a crash or a closed output.
+/// Shows the replies of `session` that were finished and never shown, as after a crash or a closed output; text format only.
 pub async fn deliver_unsent<O: Write, E: Write>(agent: &Agent, session: &str, printer: &mut Printer<O, E>) -> Result<(), TurnError> {
+    if printer.screen().format != Format::Text {
+        return Ok(()); // they are no events of what runs now; they wait
+    }
     let store = agent.store();
     let unsent = store.unsent(CHANNEL).await.map_err(AgentError::from)?;
     for row in unsent.iter().filter(|row| row.session_name == session) {
         printer.notice("a reply that was not shown before:")?;
-        printer.say(&row.text)?;
+        // Where a script reads, only the reply that it asked for goes.
+        match printer.screen().stdout_is_terminal {
+            true => printer.say(&row.text)?,
+            false => printer.notice(&row.text)?,
+        }
         store.confirm(row.id, None).await.map_err(AgentError::from)?;
     }
     Ok(())
