@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use agent::engine::{Engine, LoadOptions, ModelSource, Sampling, ToolSchema};
@@ -28,6 +28,9 @@ const FOLDER: &str = "PAGURO_TEST_FOLDER";
 
 /// How long the screen may take to show something.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Pieces of output that wait to be looked at.
+const SCREEN_CHUNKS: usize = 1_024;
 
 const SCRIPT: &str = r#"
 {"when":"^run (.*)$","role":"user","tool_calls":[{"name":"shell","arguments":{"command":"$1"}}]}
@@ -127,7 +130,7 @@ impl Chat {
             .expect("setsid of util-linux");
         let keys = File::from(pty.master);
         let mut output = keys.try_clone().unwrap();
-        let (sender, screen) = channel();
+        let (sender, screen) = sync_channel(SCREEN_CHUNKS);
         std::thread::spawn(move || {
             let mut buffer = [0; 4_096];
             while let Ok(count @ 1..) = output.read(&mut buffer) {

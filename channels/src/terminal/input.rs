@@ -82,7 +82,7 @@ impl Input {
     where
         R: FnMut(&Prompt) -> io::Result<Line>,
     {
-        let (prompts, mut wanted) = mpsc::channel::<Prompt>(1);
+        let (prompts, mut wanted): (mpsc::Sender<Prompt>, _) = mpsc::channel(1);
         let (sender, lines) = mpsc::channel(1);
         std::thread::Builder::new().name("input".into()).spawn(move || {
             let mut read = match make() {

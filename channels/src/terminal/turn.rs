@@ -95,7 +95,7 @@ async fn watch<O: Write, E: Write>(
     interrupt: &Interrupt,
 ) -> Result<Option<TurnResult>, TurnError> {
     let (events, mut shown) = mpsc::channel(EVENTS);
-    let (questions, mut asked) = mpsc::channel::<Asking>(1);
+    let (questions, mut asked): (mpsc::Sender<Asking>, _) = mpsc::channel(1);
     let drive = agent.drive(turn, &events, async |question: &Question| {
         let (reply, answer) = oneshot::channel();
         // No answer comes only when this very future is about to be dropped.
