@@ -31,8 +31,9 @@ pub struct Model {
     /// A file, or the name of a model in the models folder; without it the demo model is used.
     pub file: Option<PathBuf>,
     pub context: Option<u32>,
-    pub cache_type_k: CacheType,
-    pub cache_type_v: CacheType,
+    /// By default `q4_0`; the embedded demo model has no memory to save, and takes `f16`.
+    pub cache_type_k: Option<CacheType>,
+    pub cache_type_v: Option<CacheType>,
     pub mmap: bool,
     pub flash_attention: bool,
     pub gpu_layers: Option<u32>,
@@ -46,8 +47,8 @@ impl Default for Model {
         Self {
             file: None,
             context: engine.context,
-            cache_type_k: engine.cache_type_k,
-            cache_type_v: engine.cache_type_v,
+            cache_type_k: None,
+            cache_type_v: None,
             mmap: engine.mmap,
             flash_attention: engine.flash_attention,
             gpu_layers: engine.gpu_layers,
@@ -181,7 +182,7 @@ pub const TEMPLATE: &str = "\
 # A GGUF file, or its name in the models folder. Without it the embedded demo model is used, which can only show the tools.
 # file = \"models/qwen3-4b-q4_k_m.gguf\"
 # context = 32768              # tokens; by default the model's own, at most 32768
-# cache_type_k = \"q4_0\"        # f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0
+# cache_type_k = \"q4_0\"        # f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0 (the demo model: f16)
 # cache_type_v = \"q4_0\"
 # flash_attention = true
 # mmap = false
@@ -251,7 +252,15 @@ mod tests {
         assert_eq!(read.policy.len(), 1);
         assert_eq!(
             read.model,
-            Model { file: read.model.file.clone(), context: Some(32_768), gpu_layers: Some(99), threads: Some(8), ..Model::default() }
+            Model {
+                file: read.model.file.clone(),
+                context: Some(32_768),
+                gpu_layers: Some(99),
+                threads: Some(8),
+                cache_type_k: Some(CacheType::Q4_0),
+                cache_type_v: Some(CacheType::Q4_0),
+                ..Model::default()
+            }
         );
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use agent::{Agent, Event, Limits, Settings, Stage, Toolbox};
 use anyhow::Result;
 use channels::terminal::{Interrupt, Printer};
-use engine::{Engine, LoadOptions, ModelSource};
+use engine::{CacheType, Engine, LoadOptions, ModelSource};
 use memory::Store;
 use tokio::sync::mpsc;
 use tools::{OutputFolder, Workspace};
@@ -76,16 +76,20 @@ impl Context {
     /// How to load it.
     pub fn load_options(&self, given: Option<&str>) -> Result<LoadOptions> {
         let model = &self.config.model;
+        let defaults = LoadOptions::new(self.source(given)?);
+        // A q4_0 cache is what makes long contexts fit; the demo model has none, and its narrow heads lose words in the rounding.
+        let is_demo = matches!(defaults.source, ModelSource::Embedded { .. });
+        let (k, v) = if is_demo { (CacheType::F16, CacheType::F16) } else { (defaults.cache_type_k, defaults.cache_type_v) };
         Ok(LoadOptions {
-            source: self.source(given)?,
             context: model.context,
-            cache_type_k: model.cache_type_k,
-            cache_type_v: model.cache_type_v,
+            cache_type_k: model.cache_type_k.unwrap_or(k),
+            cache_type_v: model.cache_type_v.unwrap_or(v),
             mmap: model.mmap,
             flash_attention: model.flash_attention,
             gpu_layers: model.gpu_layers,
             threads: model.threads,
             batch: model.batch,
+            ..defaults
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::approval::Rule;
 use crate::event::{Event, TurnResult};
 use crate::next::{Next, next};
 use crate::run::Run;
-use crate::step::Step;
+use crate::step::{Step, denied};
 use crate::tool::Toolbox;
 
 /// Numbers that bound a turn.
@@ -75,6 +75,8 @@ pub struct Question {
     pub hash: String,
     /// Why it needs an answer.
     pub reason: String,
+    /// The call was cut off by a crash and may have run already: a yes repeats it.
+    pub cut_off: bool,
 }
 
 /// The owner's answer to a [`Question`].
@@ -168,7 +170,11 @@ impl Agent {
                 Outcome::Finished(result) => return Ok(*result),
                 Outcome::Waiting(question) => {
                     let answer = ask(&question).await;
-                    self.answer(&question, answer).await?;
+                    self.answer(&question, answer.clone()).await?;
+                    if !answer.allowed {
+                        let content = denied(answer.why.as_deref());
+                        let _ = events.send(Event::ToolResult { id: question.call, ok: false, content }).await;
+                    }
                 }
             }
         }

@@ -107,6 +107,9 @@ pub struct TurnResult {
     pub cache_miss: Option<String>,
     /// Whether a limit that the owner set ended the turn.
     pub limit: bool,
+    /// The outbound message with the text, to be confirmed once it has been shown.
+    #[serde(skip)]
+    pub outbound: Option<i64>,
     /// Why the turn ended without the reply that was wanted: `denied` or a code of [`crate::Failure`].
     pub failure: Option<String>,
 }

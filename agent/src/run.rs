@@ -176,7 +176,8 @@ impl<'a> Run<'a> {
                 _ => None,
             })
             .unwrap_or_default();
-        Question { turn: self.turn.id, call: call.id, tool: call.name, arguments: call.arguments, hash, reason }
+        let cut_off = self.steps.iter().any(|step| matches!(step, Step::Intent { call: id } if *id == call.id));
+        Question { cut_off, turn: self.turn.id, call: call.id, tool: call.name, arguments: call.arguments, hash, reason }
     }
 
     /// Intent, effect, result. What runs is what was approved: the hash is checked once more.
@@ -249,7 +250,7 @@ impl<'a> Run<'a> {
     /// Outcome and outbound message in one transaction, then the result is shown.
     async fn finish(&mut self, state: TurnState, text: String, failure: Option<Failure>) -> Result<Outcome, AgentError> {
         let outbound = Outbound { text: text.clone() };
-        self.agent.store.finish(self.turn.id, state, &text, Some(outbound)).await?;
+        let outbound = self.agent.store.finish(self.turn.id, state, &text, Some(outbound)).await?;
         let denied = self.steps.iter().any(|step| matches!(step, Step::Answered { allowed: false, .. }));
         // A refusal explains an odd end better than what the model made of it; a limit of the owner's does not follow from it.
         let code = match failure {
@@ -268,6 +269,7 @@ impl<'a> Run<'a> {
             cache_miss: thoughts(&self.steps).find_map(|thought| thought.cache_miss.clone()),
             failure: code.map(str::to_owned),
             limit: failure.is_some_and(Failure::is_limit),
+            outbound,
         };
         Ok(Outcome::Finished(Box::new(result)))
     }

@@ -115,11 +115,15 @@ impl Step {
         match self {
             Self::Result { content, .. } => Some(content.clone()),
             Self::Refused { reason, .. } => Some(format!("error: {reason}")),
-            Self::Answered { allowed: false, why: Some(why), .. } => Some(format!("{NOT_ALLOWED}: {why}")),
-            Self::Answered { allowed: false, why: None, .. } => Some(NOT_ALLOWED.to_owned()),
+            Self::Answered { allowed: false, why, .. } => Some(denied(why.as_deref())),
             _ => None,
         }
     }
+}
+
+/// What the model is told when the owner says no, perhaps with a reason.
+pub(crate) fn denied(why: Option<&str>) -> String {
+    why.map_or_else(|| NOT_ALLOWED.to_owned(), |why| format!("{NOT_ALLOWED}: {why}"))
 }
 
 /// The replies of the model among `steps`, oldest first.

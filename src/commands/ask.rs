@@ -1,6 +1,6 @@
 //! `paguro ask`: one turn, for scripts.
 
-use std::io::{self, IsTerminal as _, Stderr, Stdout};
+use std::io::{self, IsTerminal as _, Stderr, Stdout, Write};
 use std::process::ExitCode;
 
 use agent::{Agent, Event};
@@ -55,16 +55,14 @@ pub fn screen(format: Format) -> Screen {
 
 /// Who answers questions.
 pub fn approver(approve: Approve, screen: Screen) -> Approver {
-    match approve {
-        Approve::All => Approver { mode: terminal::Approve::All, terminal: None },
-        Approve::Deny => Approver { mode: terminal::Approve::Deny, terminal: None },
-        Approve::Prompt => {
-            // A script whose own output nobody watches must not wait for somebody at the controlling terminal.
-            let watched = screen.stderr_is_terminal;
-            let terminal = if watched { Terminal::open().map(|terminal| terminal.with_colour(screen.colour)) } else { None };
-            Approver { mode: terminal::Approve::Prompt, terminal }
-        }
-    }
+    let mode = match approve {
+        Approve::All => terminal::Approve::All,
+        Approve::Deny => terminal::Approve::Deny,
+        Approve::Prompt => terminal::Approve::Prompt,
+    };
+    // A script whose own output nobody watches must not wait for somebody at the controlling terminal.
+    let terminal = if screen.stderr_is_terminal { Terminal::open().map(|terminal| terminal.with_colour(screen.colour)) } else { None };
+    Approver { mode, terminal }
 }
 
 async fn ask(args: &AskArgs, printer: &mut OwnPrinter) -> Result<ExitCode> {
@@ -83,7 +81,15 @@ async fn ask(args: &AskArgs, printer: &mut OwnPrinter) -> Result<ExitCode> {
     deliver_unsent(&agent, &session, printer).await?;
     for turn in agent.store().open_turns(Some(&session)).await? {
         printer.notice(&format!("finishing the turn that was cut off: {}", turn.text))?;
-        one_turn(&agent, turn.id, &session, printer, &approver, &interrupt).await?;
+        match args.format {
+            // Standard output is for the answer to this prompt.
+            Format::Text => {
+                let screen = Screen { stdout_is_terminal: printer.screen().stderr_is_terminal, ..*printer.screen() };
+                let mut aside = Printer::new(screen, io::stderr(), io::stderr());
+                one_turn(&agent, turn.id, &session, &mut aside, &approver, &interrupt).await?
+            }
+            Format::Json | Format::Jsonl => one_turn(&agent, turn.id, &session, printer, &approver, &interrupt).await?,
+        };
     }
     let inbound = Inbound { channel: CHANNEL.into(), session: session.clone(), platform_id: None, text, data };
     let accepted = agent.accept(inbound).await?;
@@ -98,11 +104,11 @@ pub fn say_if_demo(context: &Context, turn: &TurnArgs) {
 }
 
 /// Runs a turn to its end and gives its status. If standard output closes, the turn goes on without it: the journal has the reply.
-async fn one_turn(
+async fn one_turn<O: Write, E: Write>(
     agent: &Agent,
     turn: i64,
     session: &str,
-    printer: &mut OwnPrinter,
+    printer: &mut Printer<O, E>,
     approver: &Approver,
     interrupt: &Interrupt,
 ) -> Result<ExitCode> {

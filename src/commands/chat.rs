@@ -4,10 +4,11 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use channels::terminal::{ChatOptions, Printer};
+use channels::terminal::{ChatError, ChatOptions, Printer};
 
 use super::ask::{say_if_demo, screen};
 use crate::args::{Approve, Format, TurnArgs};
+use crate::exit::Interrupted;
 use crate::parts::{self, Context};
 
 /// The conversation that `chat` goes on with unless another is named.
@@ -32,6 +33,11 @@ pub async fn run(args: TurnArgs) -> Result<ExitCode> {
     };
     let history_file = context.home.data.join("chat_history");
     let options = ChatOptions { session, approve, history_file, screen, stdin_is_terminal: io::stdin().is_terminal() };
-    channels::terminal::chat(&agent, options, &interrupt).await?;
-    Ok(ExitCode::SUCCESS)
+    match channels::terminal::chat(&agent, options, &interrupt).await {
+        Err(ChatError::Interrupted) => Err(Interrupted.into()),
+        ended => {
+            ended?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }

@@ -88,8 +88,7 @@ async fn agent(context: &Context) -> Result<Agent> {
 /// One stop: the words, the turn as it runs, and what it cost.
 async fn take(agent: &Agent, stop: &Stop) -> Result<()> {
     println!("\n── {} ──\nyou: {}", stop.title, stop.says);
-    let inbound =
-        Inbound { channel: CHANNEL.into(), session: "tour".into(), platform_id: None, text: stop.says.into(), data: None };
+    let inbound = Inbound { channel: CHANNEL.into(), session: "tour".into(), platform_id: None, text: stop.says.into(), data: None };
     let accepted = agent.accept(inbound).await?;
     // Tool calls are part of what the tour shows, so everything goes to standard output.
     let screen = Screen { stdout_is_terminal: true, stderr_is_terminal: true, ..screen(Format::Text) };

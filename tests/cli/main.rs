@@ -1,5 +1,6 @@
 //! The whole program from outside: the real executable in an empty home, its whole output compared. The model is `Scripted` where
 //! the reply must be known, and the embedded demo model where only the loop around it matters.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod ask;
 mod crash;

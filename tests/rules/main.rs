@@ -1,4 +1,5 @@
 //! The rules of DESIGN §2 and §7 that a reader could only trust otherwise: the edges between rooms, the budgets, where `unsafe` may stand.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod budgets;
 mod edges;

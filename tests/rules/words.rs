@@ -8,7 +8,7 @@ const UNSAFE: [&str; 3] = ["llama-sys", "engine/src/llama", "memory/src/vec.rs"]
 /// What no file may hold, and why.
 const NEVER: [(&str, &str); 4] = [
     ("unbounded_channel", "every queue has a number"),
-    ("mpsc::channel::<", "std's own channel is unbounded; use a bounded one"),
+    ("std::sync::mpsc::channel", "std's own channel is unbounded; use a bounded one"),
     ("Arc<Mutex", "one thread owns each resource"),
     ("todo!(", "nothing is called done that is not"),
 ];

@@ -10,7 +10,7 @@ use super::*;
 
 fn question(tool: &str, arguments: Value) -> Question {
     let (call, hash, reason) = ("call_1".into(), "h".into(), "it can change things on this machine".into());
-    Question { turn: 1, call, tool: tool.into(), arguments, hash, reason }
+    Question { cut_off: false, turn: 1, call, tool: tool.into(), arguments, hash, reason }
 }
 
 /// A terminal, what is typed on it and what it shows.

@@ -49,6 +49,7 @@ fn approval() -> Event {
 
 fn result(text: &str, failure: Option<&str>) -> Event {
     Event::Result(Box::new(TurnResult {
+        outbound: None,
         ok: failure.is_none(),
         text: text.into(),
         session: "main".into(),

@@ -61,7 +61,7 @@ pub async fn run_turn<O: Write, E: Write>(
     match watch(agent, turn, printer, approver, interrupt).await {
         Ok(Some(result)) => {
             printer.event(&Event::Result(Box::new(result.clone())))?;
-            confirm(agent, turn).await?;
+            confirm(agent, &result).await?;
             Ok(Ended::Finished(Box::new(result)))
         }
         Ok(None) => {
@@ -145,29 +145,29 @@ async fn approve<O: Write, E: Write>(
 ) -> io::Result<Option<Answer>> {
     let answer = |allowed| Some(Answer { allowed, why: None });
     Ok(match (approver.mode, &approver.terminal) {
-        (Approve::All, _) => answer(true),
+        // A blanket yes is about calls that come, not about doing one a second time.
+        (Approve::All, _) if !question.cut_off => answer(true),
         (Approve::Deny, _) => answer(false),
-        (Approve::Prompt, Some(terminal)) => tokio::select! {
+        (Approve::Prompt | Approve::All, Some(terminal)) => tokio::select! {
             answer = terminal.ask(question) => Some(answer),
             () = interrupt.raised() => {
                 terminal.end_line();
                 None
             }
         },
-        (Approve::Prompt, None) => {
+        (Approve::Prompt | Approve::All, None) => {
             let what = call_line(&question.tool, &question.arguments);
-            printer.complain(&format!("no terminal to ask on, so this is refused (--approve all would run it): {what}"))?;
+            let way = if question.cut_off { "it may have run before the last stop" } else { "--approve all would run it" };
+            printer.complain(&format!("no terminal to ask on, so this is refused ({way}): {what}"))?;
             answer(false)
         }
     })
 }
 
 /// The reply has been shown: its message counts as sent.
-async fn confirm(agent: &Agent, turn: i64) -> Result<(), TurnError> {
-    let store = agent.store();
-    let unsent = store.unsent(CHANNEL).await.map_err(AgentError::from)?;
-    for row in unsent.iter().filter(|row| row.turn == turn) {
-        store.confirm(row.id, None).await.map_err(AgentError::from)?;
+async fn confirm(agent: &Agent, result: &TurnResult) -> Result<(), TurnError> {
+    if let Some(outbound) = result.outbound {
+        agent.store().confirm(outbound, None).await.map_err(AgentError::from)?;
     }
     Ok(())
 }

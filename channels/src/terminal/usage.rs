@@ -44,6 +44,7 @@ mod tests {
         let usage = Usage { prompt_tokens: reused_tokens + prefilled_tokens, reused_tokens, prefilled_tokens, completion_tokens };
         let timings = TurnTimings { first_token_ms, decode_tps, ..TurnTimings::default() };
         let result = TurnResult {
+            outbound: None,
             ok: true,
             text: String::new(),
             session: "main".into(),
