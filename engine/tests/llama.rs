@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use engine::{Delta, Engine, EngineError, Finish, FinishReason, LoadOptions, Message, ModelSource, Request, Role, Sampling, ToolSchema};
 use serde_json::json;
 use support::gguf::Gguf;
-use support::models::{self, TINY};
+use support::models::{self, Shape, TINY};
 use support::vocabulary::Piece;
 
 /// Loads `gguf` from a file that is gone again afterwards.
@@ -35,6 +35,10 @@ fn greedy(messages: Vec<Message>, max_tokens: u32) -> Request {
     let sampling = Sampling { temperature: Some(0.0), ..Sampling::default() };
     Request { messages, sampling, max_tokens: Some(max_tokens), ..Request::default() }
 }
+
+/// A text and a call, one token each.
+const CALL: [&str; 8] =
+    ["Let me ", "look.", "<tool_call>", "\n{\"name\": \"shell\"", ", \"arguments\": ", "{\"command\": \"ls\"}", "}\n", "</tool_call>"];
 
 /// What a generation said.
 #[derive(Debug, Default)]
@@ -133,9 +137,7 @@ async fn a_split_character_arrives_whole() {
 
 #[tokio::test]
 async fn reasoning_text_and_calls_are_told_apart() {
-    let texts =
-        ["Let me ", "look.", "<tool_call>", "\n{\"name\": \"shell\"", ", \"arguments\": ", "{\"command\": \"ls\"}", "}\n", "</tool_call>"];
-    let engine = load(&models::puppet_of(&texts)).await;
+    let engine = load(&models::puppet_of(&CALL)).await;
     let request = Request { tools: vec![shell()], ..greedy(vec![user("list the files")], 50) };
     let (said, reply) = collect(&engine, request).await;
     let reply = reply.unwrap();
@@ -144,6 +146,77 @@ async fn reasoning_text_and_calls_are_told_apart() {
     let call = &reply.message.tool_calls[0];
     assert_eq!((call.id.as_str(), call.name.as_str(), &call.arguments), ("call_1", "shell", &json!({"command": "ls"})));
     assert_eq!(said.texts.concat(), "Let me look.");
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_used_is_tried_again_and_then_an_error() {
+    // The grammar knows nothing of a required key that is no property, so each try lacks it.
+    let mut tool = shell();
+    tool.parameters["required"] = json!(["command", "nowhere"]);
+    let engine = load(&models::puppet_of(&CALL)).await;
+    let request = Request { tools: vec![tool], ..greedy(vec![user("list the files")], 50) };
+    let (said, reply) = collect(&engine, request).await;
+    let reason = "the arguments of `shell` lack `nowhere`".to_owned();
+    assert_eq!(reply.unwrap_err(), EngineError::ToolCall { tries: 3, reason });
+    assert_eq!(said.texts.concat(), "Let me look.", "what was told before the call is not told again");
+    // What the tries left in the cache is not taken for something else.
+    let request = Request { tools: vec![shell()], ..greedy(vec![user("list the files")], 50) };
+    assert_eq!(collect(&engine, request).await.1.unwrap().reason, FinishReason::ToolCalls);
+}
+
+#[tokio::test]
+async fn a_half_call_is_no_call() {
+    let engine = load(&models::puppet_of(&CALL)).await;
+    for tokens in 1..8 {
+        let request = Request { tools: vec![shell()], ..greedy(vec![user("list the files")], tokens) };
+        let reply = finish(&engine, request).await;
+        let content = if tokens == 1 { "Let me " } else { "Let me look." };
+        let seen = (reply.reason, reply.message.content.trim_end(), reply.message.tool_calls.len());
+        assert_eq!(seen, (FinishReason::Length, content.trim_end(), 0), "{tokens}");
+    }
+}
+
+#[tokio::test]
+async fn reasoning_is_split_off() {
+    for (pieces, reasoning, content) in [
+        (&["<think>", "\nwhy ", "not", "\n ", "</think>", "\n\nyes"][..], "why not", "yes"),
+        (&["<think>", "\nnever ", "closed"][..], "never closed", ""),
+    ] {
+        let engine = load(&models::puppet_of(pieces)).await;
+        let reply = finish(&engine, greedy(vec![user("well?")], 50)).await;
+        let seen = (reply.message.reasoning.as_deref().unwrap_or_default().trim(), reply.message.content.as_str());
+        assert_eq!((seen, reply.reason), ((reasoning, content), FinishReason::Stop));
+    }
+}
+
+#[tokio::test]
+async fn a_long_batch_is_stopped_in_its_middle() {
+    let shape = Shape { layers: 4, width: 128, heads: 4, feed_forward: 512, ..TINY };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    models::random(&shape, 5).write(&path).unwrap();
+    let long = |options: &mut LoadOptions| (options.context, options.batch) = (Some(2048), 2048);
+    let engine = load_path(path, long).await.unwrap();
+    let request = |deadline| Request { deadline, ..greedy(vec![user(&"x".repeat(1200))], 1) };
+
+    let start = Instant::now();
+    let reply = finish(&engine, request(None)).await;
+    let whole = start.elapsed();
+    assert!(reply.usage.prefilled_tokens > 1200);
+    finish(&engine, greedy(vec![user("something else")], 1)).await;
+
+    let start = Instant::now();
+    let mut generation = engine.generate(request(None)).await.unwrap();
+    assert!(matches!(generation.next().await, Some(Ok(Delta::Prefill { .. }))));
+    drop(generation);
+    engine.count_tokens(Vec::new()).await.unwrap();
+    assert!(start.elapsed() < whole / 2, "{:?} of {whole:?}", start.elapsed());
+
+    let start = Instant::now();
+    let reply = finish(&engine, request(Some(start + whole / 20))).await;
+    assert_eq!((reply.reason, reply.usage.prefilled_tokens), (FinishReason::Deadline, 0));
+    assert!(start.elapsed() < whole / 2, "{:?} of {whole:?}", start.elapsed());
+    assert_eq!(finish(&engine, request(None)).await.reason, FinishReason::Length);
 }
 
 #[tokio::test]

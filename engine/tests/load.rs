@@ -60,7 +60,7 @@ async fn what_is_no_model_is_refused_in_words() {
     let bytes = changed(|gguf| gguf.set("tokenizer.chat_template", Value::Text("{% if".into())));
     assert!(refusal(&bytes).await.contains("its chat template cannot be used ("));
     let bytes = changed(|gguf| gguf.tensors.retain(|tensor| tensor.name != "blk.1.ffn_up.weight"));
-    let missing = "M is not a model that can be loaded: llama.cpp says \"missing tensor 'blk.1.ffn_up.weight'\"; choose another GGUF";
+    let missing = "M is not a model that can be loaded: llama.cpp says \"tensor 'blk.1.ffn_up.weight' not found\"; choose another GGUF";
     assert_eq!(refusal(&bytes).await, missing);
 }
 
@@ -94,7 +94,7 @@ async fn progress_is_told_and_can_cancel() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.gguf");
     models::random(&TINY, 1).write(&path).unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::sync_channel(1000);
     let options = LoadOptions::new(ModelSource::File(path.clone()));
     let engine = Engine::load(options.clone(), move |done| {
         tell.send(done).unwrap();

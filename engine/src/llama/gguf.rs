@@ -2,6 +2,7 @@
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. Every count and length is checked against what the
 //! file still holds before anything is read or allocated. Not here: what the values mean for the model; llama.cpp checks that.
+#![allow(unsafe_code, reason = "reads ggml's table of types, which the safe bindings do not show")]
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 

@@ -1,8 +1,8 @@
 //! The `Llama` backend: llama.cpp inside the process.
 //!
 //! Deliberately not here: more than one sequence, transcripts, spilling to disk. They come with continuous batching.
-#![allow(unsafe_code, reason = "two reads of ggml's type table; everything else goes through safe bindings")]
 
+mod bare;
 mod calls;
 mod gguf;
 mod load;
@@ -11,6 +11,8 @@ mod reply;
 mod sample;
 mod sequence;
 mod text;
+
+pub use self::bare::BareLoop;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -212,14 +214,12 @@ impl Llama<'_> {
         let mut tries = 0;
         loop {
             let reason = self.decode_once(reply, request, sink, measured)?;
-            let ended = reason == FinishReason::Stop;
-            let parsed = reply.parse(ended).map_err(one_line);
-            if !ended {
-                let parsed = parsed.unwrap_or_default();
+            if reason != FinishReason::Stop {
+                let parsed = reply.parse_cut();
                 reply.tell_rest(&parsed, sink);
                 return Ok((reason, message(parsed, Vec::new())));
             }
-            let checked = parsed.and_then(|parsed| {
+            let checked = reply.parse_ended().and_then(|parsed| {
                 let calls = calls::check_calls(&parsed.tool_calls, &request.tools, &request.messages)?;
                 Ok((parsed, calls))
             });

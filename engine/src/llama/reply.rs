@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::llama_cpp_2::token::LlamaToken;
 use llama_sys::llama_cpp_2::vocab::LlamaVocab;
-use llama_sys::{GrammarSampler, ParsedReply, Rendered, ReplyParser, ShimError, preserved_tokens};
+use llama_sys::{GrammarSampler, ParsedReply, Rendered, ReplyParser, preserved_tokens};
 
 use super::sample::Sampler;
 use super::text::Text;
@@ -96,9 +96,23 @@ impl<'model> Reply<'model> {
         self.next_look = now + TELL_INTERVAL.max((now - start) * TELL_SHARE);
     }
 
-    /// Parses the whole reply. `ended`: the model has ended it itself, so it must be complete.
-    pub(super) fn parse(&mut self, ended: bool) -> Result<ParsedReply, ShimError> {
-        self.parser.parse(self.text.end(), !ended)
+    /// Takes the reply apart as far as it has come; a half marker or call at its end is left out.
+    pub(super) fn parse_cut(&mut self) -> ParsedReply {
+        self.parser.parse(self.text.end(), true).unwrap_or_default()
+    }
+
+    /// Takes a reply apart that the model has ended. A text that breaks its format outside of a tool call (reasoning that is
+    /// never closed) is taken as far as it can be understood.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn parse_ended(&mut self) -> Result<ParsedReply, String> {
+        let text = self.text.end();
+        self.parser.parse(text, false).or_else(|error| {
+            let cut = self.parser.parse(text, true).unwrap_or_default();
+            let understood = cut.tool_calls.is_empty() && (!cut.content.is_empty() || !cut.reasoning.is_empty());
+            if understood { Ok(cut) } else { Err(one_line(error)) }
+        })
     }
 
     /// Tells what of the finished reply has not been told.

@@ -34,6 +34,10 @@ pub const TINY: Shape = Shape {
     quantised: false,
 };
 
+/// About the shape of the demo model.
+pub const SMALL: Shape =
+    Shape { layers: 5, width: 160, heads: 5, kv_heads: 5, feed_forward: 448, vocabulary: 512, quantised: true, ..TINY };
+
 /// A real shape of 0.6 B parameters.
 pub const BENCH: Shape = Shape {
     architecture: "qwen3",
