@@ -10,6 +10,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::thread::{Command, DELTAS, MAILBOX, Progress, Serve, run, with_backend};
 use crate::{EngineError, Generation, LoadOptions, ModelInfo, Request};
 
+/// Stack of the model thread. Some of llama.cpp's pre-tokenizers are regular expressions that recurse for each character of
+/// a word; a page that is never touched costs nothing.
+const STACK_BYTES: usize = 64 << 20;
+
 /// Handle to the model thread: cheap to clone. The last drop stops a running generation within one token, then ends
 /// and joins the thread; generations still waiting end with [`EngineError::Gone`].
 #[derive(Debug, Clone)]
@@ -63,7 +67,7 @@ impl Engine {
                 let _ = ready.send(Err(error));
             }
         };
-        let thread = std::thread::Builder::new().name("model".into()).spawn(body);
+        let thread = std::thread::Builder::new().name("model".into()).stack_size(STACK_BYTES).spawn(body);
         let thread = thread.map_err(|error| EngineError::Thread(error.to_string()))?;
         let info = loaded.await.map_err(|_| EngineError::Gone)??;
         let (mailbox, alive, thread) = (Some(mailbox), Some(alive), Some(thread));

@@ -227,6 +227,10 @@ async fn a_prompt_that_does_not_fit_is_refused_with_its_size() {
     assert_eq!(finish(&engine, greedy(vec![user(&"x".repeat(fits))], 5)).await.message.content, "ok");
     let error = collect(&engine, greedy(vec![user(&"x".repeat(fits + 1))], 5)).await.1.unwrap_err();
     assert_eq!(error, EngineError::PromptTooLong { tokens: 512 - 15, context: 512 });
+    let error = collect(&engine, greedy(vec![user(&"x".repeat(300_000))], 5)).await.1.unwrap_err();
+    assert_eq!(error, EngineError::PromptTooLong { tokens: 300_000 + exact, context: 512 });
+    assert_eq!(finish(&engine, greedy(vec![user("a NUL: \0.")], 5)).await.usage.prompt_tokens, exact + 9);
+    assert!(matches!(collect(&engine, greedy(Vec::new(), 5)).await.1, Err(EngineError::Template(_)) | Ok(_)));
     // The engine is as good as before.
     assert_eq!(finish(&engine, greedy(vec![user("x")], 5)).await.message.content, "ok");
 }

@@ -143,3 +143,16 @@ async fn a_cache_that_cannot_be_quantised_becomes_f16() {
     let info = load_with(&path, |options| options.cache_type_v = CacheType::Q8_0).await.unwrap().info().clone();
     assert_eq!((info.cache_type_k, info.cache_type_v), (Some(CacheType::Q4_0), Some(CacheType::Q8_0)));
 }
+
+#[tokio::test]
+async fn a_context_beyond_the_model_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.gguf");
+    models::random(&TINY, 1).write(&path).unwrap();
+    let error = load_with(&path, |options| options.context = Some(u32::MAX)).await.unwrap_err().to_string();
+    let told = "a context of 4294967295 tokens cannot be made: the model was trained for 2048, beyond that it talks nonsense; \
+                lower `context` or choose smaller cache types in [model]";
+    assert_eq!(error, told);
+    let engine = load_with(&path, |options| options.context = None).await.unwrap();
+    assert_eq!(engine.info().context, 2048);
+}

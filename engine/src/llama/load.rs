@@ -173,10 +173,15 @@ pub(super) fn new_context<'model>(
     abort: &Arc<AtomicBool>,
 ) -> Result<NewContext<'model>, EngineError> {
     let trained = match model.n_ctx_train() {
+        // It does not say.
         0 => MAX_DEFAULT_CONTEXT,
         trained => trained,
     };
     let size = options.context.unwrap_or(trained.min(MAX_DEFAULT_CONTEXT)).max(1);
+    if size > trained {
+        let reason = format!("the model was trained for {trained}, beyond that it talks nonsense");
+        return Err(EngineError::NoContext { context: size, reason });
+    }
     let (key, value) = (options.cache_type_k, options.cache_type_v);
     let mut tries = vec![(key, value), (key, CacheType::F16), (CacheType::F16, CacheType::F16)];
     tries.dedup();
