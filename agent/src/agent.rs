@@ -9,10 +9,13 @@ use tokio::sync::mpsc;
 
 use crate::approval::Rule;
 use crate::event::{Event, TurnResult};
-use crate::next::{Next, next};
+use crate::next::{Failure, Next, next};
 use crate::run::Run;
 use crate::step::{Step, denied};
 use crate::tool::Toolbox;
+
+/// No turn may take longer, whatever the owner's limit says.
+pub const LONGEST_TURN: Duration = Duration::from_hours(24 * 365);
 
 /// Numbers that bound a turn.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,9 +103,10 @@ pub enum Outcome {
 /// What can go wrong around a turn. The turn stays open unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The model could not reply; the turn is finished as failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
+    /// The model could not reply. With an outbox id the turn is finished as failed and the id is that of this sentence, to be
+    /// confirmed once it has been shown; without one the turn is open.
+    #[error("{0}")]
+    Engine(#[source] EngineError, Option<i64>),
     /// The journal could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -120,6 +124,28 @@ pub enum AgentError {
     /// An answer to something that is not asked.
     #[error("nothing in turn {0} waits for this answer; it may have been answered already")]
     NotAsked(i64),
+}
+
+impl From<EngineError> for AgentError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error, None)
+    }
+}
+
+impl AgentError {
+    /// For events: a word that scripts may match.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Engine(EngineError::PromptTooLong { .. }, _) => "prompt_too_long",
+            Self::Engine(..) => "model",
+            Self::Store(StoreError::DiskFull { .. }) => "disk_full",
+            Self::Store(_) => "memory",
+            Self::BadStep { .. } => "bad_step",
+            Self::NoTurn(_) => "no_turn",
+            Self::NotAsked(_) => "not_asked",
+        }
+    }
 }
 
 /// The agent of one home.
@@ -165,11 +191,15 @@ impl Agent {
         let init = Event::Init { session: row.session_name.clone(), turn: turn.to_string(), model: self.engine.info().name.clone() };
         // A closed receiver is nobody listening: the turn goes on, the journal has it.
         let _ = events.send(init).await;
+        let mut deadline = self.deadline();
         loop {
-            match self.run(turn, events).await? {
+            match self.run(turn, events, deadline).await? {
                 Outcome::Finished(result) => return Ok(*result),
                 Outcome::Waiting(question) => {
+                    let asked = Instant::now();
                     let answer = ask(&question).await;
+                    // A person's time does not count.
+                    deadline += asked.elapsed();
                     self.answer(&question, answer.clone()).await?;
                     if !answer.allowed {
                         let content = denied(answer.why.as_deref());
@@ -182,18 +212,16 @@ impl Agent {
 
     /// Takes a turn from wherever its steps left it to its end or to a question. Starting and restarting are the same.
     /// Dropping the future stops the model within one token and kills a running tool; the turn stays open.
-    pub async fn run(&self, turn: i64, events: &mpsc::Sender<Event>) -> Result<Outcome, AgentError> {
+    pub async fn run(&self, turn: i64, events: &mpsc::Sender<Event>, deadline: Instant) -> Result<Outcome, AgentError> {
         let row = self.turn(turn).await?;
         let steps = self.steps(turn).await?;
-        let mut run = Run::new(self, row, steps, events, Instant::now() + self.settings.limits.time);
-        match run.carry_on().await {
-            Err(AgentError::Engine(error)) => {
-                // The same prompt would fail again: the turn ends here, and the history shows why.
-                self.store.finish(turn, memory::TurnState::Failed, &error.to_string(), None).await?;
-                Err(AgentError::Engine(error))
-            }
-            other => other,
-        }
+        Run::new(self, row, steps, events, deadline).carry_on().await
+    }
+
+    /// When a turn that goes on now must end.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.limits.time.min(LONGEST_TURN)
     }
 
     /// Records the owner's answer. It must name the hash of exactly what is asked.
@@ -214,7 +242,7 @@ impl Agent {
 
     /// Ends an open turn because the owner said so.
     pub async fn stop(&self, turn: i64) -> Result<(), AgentError> {
-        let outcome = crate::next::Failure::Stopped.sentence();
+        let outcome = Failure::Stopped.sentence();
         self.store.finish(turn, memory::TurnState::Failed, outcome, None).await?;
         Ok(())
     }

@@ -87,7 +87,7 @@ pub enum Event {
 /// The end of a turn.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TurnResult {
-    /// Whether the turn ended with the reply that was wanted and nothing was refused.
+    /// Whether the turn ended with the reply that was wanted and the owner refused nothing.
     pub ok: bool,
     /// The reply, or why there is none.
     pub text: String,
@@ -110,6 +110,9 @@ pub struct TurnResult {
     /// The outbound message with the text, to be confirmed once it has been shown.
     #[serde(skip)]
     pub outbound: Option<i64>,
+    /// Whether `text` is a reply of the model, and not the sentence that stands in its place.
+    #[serde(skip)]
+    pub replied: bool,
     /// Why the turn ended without the reply that was wanted: `denied` or a code of [`crate::Failure`].
     pub failure: Option<String>,
 }

@@ -38,8 +38,10 @@ pub enum Failure {
     Empty,
     /// The same call has given the same result [`REPEATS`] times.
     Repeats,
-    /// The reply was cut off by `max_tokens` or the context.
+    /// The reply was cut off by `max_tokens`.
     Length,
+    /// The reply was cut off because the context is full.
+    Context,
     /// The time was over.
     Time,
     /// As many steps as allowed were taken.
@@ -56,6 +58,7 @@ impl Failure {
             Self::Empty => "empty_reply",
             Self::Repeats => "repeated_call",
             Self::Length => "max_tokens",
+            Self::Context => "context_full",
             Self::Time => "timeout",
             Self::Steps => "max_steps",
             Self::Stopped => "stopped",
@@ -69,6 +72,7 @@ impl Failure {
             Self::Empty => "the model gave no reply, twice; ask again or try another model",
             Self::Repeats => "the model repeated one call with the same result three times, so the turn was ended",
             Self::Length => "the reply was cut off at the token limit; raise --max-tokens or `max_tokens` in [limits]",
+            Self::Context => "the context is full; raise `context` in [model], or begin a new session",
             Self::Time => "the time limit was reached; raise --timeout or `timeout_s` in [limits]",
             Self::Steps => "the step limit was reached; raise --max-steps or `max_steps` in [limits]",
             Self::Stopped => "stopped by the owner",
@@ -78,7 +82,7 @@ impl Failure {
     /// Whether a limit that the owner set ended the turn.
     #[must_use]
     pub fn is_limit(self) -> bool {
-        matches!(self, Self::Length | Self::Time | Self::Steps)
+        matches!(self, Self::Length | Self::Context | Self::Time | Self::Steps)
     }
 }
 
@@ -91,6 +95,7 @@ pub fn next(steps: &[Step]) -> Next {
     let Some(last) = thoughts(steps).next_back() else { return Next::Think };
     match last.reason {
         FinishReason::Length => return Next::Fail(Failure::Length),
+        FinishReason::ContextFull => return Next::Fail(Failure::Context),
         FinishReason::Deadline => return Next::Fail(Failure::Time),
         FinishReason::Cancelled => return Next::Fail(Failure::Stopped),
         FinishReason::Stop | FinishReason::ToolCalls => {}
@@ -238,6 +243,7 @@ mod tests {
     fn limits_end_a_turn() {
         check(&[began(), thought("cut", &[], FinishReason::Length)], &Next::Fail(Failure::Length));
         check(&[began(), thought("cut", &[], FinishReason::Deadline)], &Next::Fail(Failure::Time));
+        check(&[began(), thought("cut", &[], FinishReason::ContextFull)], &Next::Fail(Failure::Context));
     }
 
     #[test]

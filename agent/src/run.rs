@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use engine::{Delta, Finish, Message, Request, Role, ToolCall};
-use memory::{Outbound, StepRow, TurnRow, TurnState};
+use engine::{Delta, EngineError, Finish, Message, Request, Role, ToolCall};
+use memory::{Found, Outbound, StepRow, StoreError, TurnRow, TurnState};
 use tokio::sync::mpsc;
 
 use crate::agent::{Agent, AgentError, Outcome, Question, append, parse_steps};
@@ -18,7 +18,7 @@ use crate::tool::{Effect, ToolContext};
 pub const HISTORY_TURNS: usize = 200;
 
 /// Why a call that a crash cut off is asked about.
-const CUT_OFF: &str = "it was cut off before its result was recorded and may have run already";
+const CUT_OFF: &str = "it was cut off before its result was recorded: it may have run already, or still be running";
 
 /// A finished turn and its steps.
 type Past = (TurnRow, Vec<Step>);
@@ -38,33 +38,60 @@ impl<'a> Run<'a> {
         Self { agent, turn, steps, history: None, events, deadline }
     }
 
-    pub(crate) async fn carry_on(&mut self) -> Result<Outcome, AgentError> {
+    pub(crate) async fn carry_on(mut self) -> Result<Outcome, AgentError> {
+        match self.proceed().await {
+            // The next try would be the same, and so would be its end: it ends here, and the history shows why.
+            Err(AgentError::Engine(error, None)) if error != EngineError::Gone => {
+                if matches!(error, EngineError::PromptTooLong { .. }) {
+                    self.append(Step::TooLong).await?;
+                }
+                let outbound = self.record(TurnState::Failed, &error.to_string()).await?;
+                Err(AgentError::Engine(error, outbound))
+            }
+            Err(AgentError::Store(error @ (StoreError::TooLong { .. } | StoreError::TooDeep))) => {
+                let outbound = self.record(TurnState::Failed, &error.to_string()).await?;
+                if let Some(outbound) = outbound {
+                    self.agent.store.confirm(outbound, None).await?; // the caller shows the error itself
+                }
+                Err(error.into())
+            }
+            other => other,
+        }
+    }
+
+    /// Does what [`next`] says until the turn ends or waits.
+    async fn proceed(&mut self) -> Result<Outcome, AgentError> {
         loop {
-            match next(&self.steps) {
+            let next = next(&self.steps);
+            if matches!(next, Next::Think | Next::Approve(_) | Next::Act(_))
+                && let Some(failure) = self.limit(&next)
+            {
+                return self.fail(failure).await;
+            }
+            match next {
                 Next::Begin => self.begin().await?,
-                Next::Think => match self.limit() {
-                    Some(failure) => return self.fail(failure).await,
-                    None => self.think().await?,
-                },
+                Next::Think => self.think().await?,
                 Next::Approve(call) => self.approve(&call).await?,
-                Next::Ask(call) => return Ok(Outcome::Waiting(self.question(call))),
+                Next::Ask(call) => return Ok(Outcome::Waiting(self.ask_owner(call).await)),
                 Next::Act(call) => self.act(&call).await?,
                 Next::Recover(call) => self.recover(&call).await?,
-                Next::Reply(text) => return self.finish(TurnState::Done, text, None).await,
+                Next::Reply(text) => return self.finish(text, None).await,
                 Next::Fail(failure) => return self.fail(failure).await,
             }
         }
     }
 
-    /// Which of the owner's limits stands against another reply.
-    fn limit(&self) -> Option<Failure> {
+    /// Which of the owner's limits stands against what comes next.
+    fn limit(&self, next: &Next) -> Option<Failure> {
         let limits = &self.agent.settings.limits;
-        if thoughts(&self.steps).count() >= limits.steps {
+        if Instant::now() >= self.deadline {
+            Some(Failure::Time)
+        } else if *next != Next::Think {
+            None
+        } else if thoughts(&self.steps).count() >= limits.steps {
             Some(Failure::Steps)
         } else if total_usage(&self.steps).completion_tokens >= limits.tokens {
             Some(Failure::Length)
-        } else if Instant::now() >= self.deadline {
-            Some(Failure::Time)
         } else {
             None
         }
@@ -72,13 +99,19 @@ impl<'a> Run<'a> {
 
     /// Puts the user's message together, once; from then on its bytes stay.
     async fn begin(&mut self) -> Result<(), AgentError> {
-        let seen: Vec<String> = self.history().await?.iter().flat_map(|(_, steps)| notes_of(steps)).cloned().collect();
         let found = self.agent.store.search(&self.turn.text, None, NOTES).await?;
-        let fresh: Vec<_> = found.into_iter().filter(|note| !seen.contains(&note.id)).collect();
-        let texts: Vec<String> = fresh.iter().map(|note| note.text.clone()).collect();
         let time = (self.agent.settings.clock)();
-        let content = user_message(&self.turn.text, self.turn.data.as_deref(), &time, &texts);
-        let from = self.window_start(&content).await?;
+        let (text, data) = (self.turn.text.clone(), self.turn.data.clone());
+        let message = |notes: &[Found]| {
+            let texts: Vec<String> = notes.iter().map(|note| note.text.clone()).collect();
+            user_message(&text, data.as_deref(), &time, &texts)
+        };
+        let from = self.window_start(&message(&found)).await?;
+        // A note is given once, as long as the message that it came with is in the context.
+        let window = self.history().await?.iter().filter(|(row, _)| row.id >= from);
+        let seen: Vec<&String> = window.flat_map(|(_, steps)| notes_of(steps)).collect();
+        let fresh: Vec<Found> = found.into_iter().filter(|note| !seen.contains(&&note.id)).collect();
+        let content = message(&fresh);
         self.append(Step::Began { content, notes: fresh.into_iter().map(|note| note.id).collect(), from }).await
     }
 
@@ -133,7 +166,7 @@ impl<'a> Run<'a> {
                 Delta::Finish(finish) => return self.thought(*finish).await,
             }
         }
-        Err(engine::EngineError::Gone.into())
+        Err(EngineError::Gone.into())
     }
 
     /// Records a reply, then shows its calls: nothing is shown that a restart would forget.
@@ -160,24 +193,21 @@ impl<'a> Run<'a> {
     }
 
     async fn ask(&mut self, call: &ToolCall, hash: String, reason: String) -> Result<(), AgentError> {
-        self.append(Step::Asked { call: call.id.clone(), hash, reason: reason.clone() }).await?;
-        let event = Event::Approval { id: call.id.clone(), tool: call.name.clone(), arguments: call.arguments.clone(), reason };
-        self.emit(event).await;
-        Ok(())
+        self.append(Step::Asked { call: call.id.clone(), hash, reason }).await
     }
 
-    fn question(&self, call: ToolCall) -> Question {
-        let (hash, reason) = self
-            .steps
-            .iter()
-            .rev()
-            .find_map(|step| match step {
-                Step::Asked { call: id, hash, reason } if *id == call.id => Some((hash.clone(), reason.clone())),
-                _ => None,
-            })
-            .unwrap_or_default();
+    /// Shows the question that the turn waits for.
+    async fn ask_owner(&self, call: ToolCall) -> Question {
+        let asked = self.steps.iter().rev().find_map(|step| match step {
+            Step::Asked { call: id, hash, reason } if *id == call.id => Some((hash.clone(), reason.clone())),
+            _ => None,
+        });
+        let (hash, reason) = asked.unwrap_or_default();
         let cut_off = self.steps.iter().any(|step| matches!(step, Step::Intent { call: id } if *id == call.id));
-        Question { cut_off, turn: self.turn.id, call: call.id, tool: call.name, arguments: call.arguments, hash, reason }
+        let ToolCall { id, name, arguments } = call;
+        let event = Event::Approval { id: id.clone(), tool: name.clone(), arguments: arguments.clone(), reason: reason.clone() };
+        self.emit(event).await;
+        Question { turn: self.turn.id, call: id, tool: name, arguments, hash, reason, cut_off }
     }
 
     /// Intent, effect, result. What runs is what was approved: the hash is checked once more.
@@ -244,13 +274,22 @@ impl<'a> Run<'a> {
     }
 
     async fn fail(&mut self, failure: Failure) -> Result<Outcome, AgentError> {
-        self.finish(TurnState::Failed, failure.sentence().to_owned(), Some(failure)).await
+        if failure == Failure::Context {
+            self.append(Step::TooLong).await?;
+        }
+        self.finish(failure.sentence().to_owned(), Some(failure)).await
     }
 
-    /// Outcome and outbound message in one transaction, then the result is shown.
-    async fn finish(&mut self, state: TurnState, text: String, failure: Option<Failure>) -> Result<Outcome, AgentError> {
-        let outbound = Outbound { text: text.clone() };
-        let outbound = self.agent.store.finish(self.turn.id, state, &text, Some(outbound)).await?;
+    /// Outcome and outbound message in one transaction; the message's id in the outbox.
+    async fn record(&self, state: TurnState, text: &str) -> Result<Option<i64>, AgentError> {
+        let outbound = Outbound { text: text.to_owned() };
+        Ok(self.agent.store.finish(self.turn.id, state, text, Some(outbound)).await?)
+    }
+
+    /// Ends the turn with a reply, or with the sentence of a failure in its place.
+    async fn finish(&mut self, text: String, failure: Option<Failure>) -> Result<Outcome, AgentError> {
+        let state = if failure.is_none() { TurnState::Done } else { TurnState::Failed };
+        let outbound = self.record(state, &text).await?;
         let denied = self.steps.iter().any(|step| matches!(step, Step::Answered { allowed: false, .. }));
         // A refusal explains an odd end better than what the model made of it; a limit of the owner's does not follow from it.
         let code = match failure {
@@ -269,6 +308,7 @@ impl<'a> Run<'a> {
             cache_miss: thoughts(&self.steps).find_map(|thought| thought.cache_miss.clone()),
             failure: code.map(str::to_owned),
             limit: failure.is_some_and(Failure::is_limit),
+            replied: failure.is_none(),
             outbound,
         };
         Ok(Outcome::Finished(Box::new(result)))

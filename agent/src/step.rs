@@ -8,6 +8,15 @@ use serde::{Deserialize, Serialize};
 /// What the model is told when the owner says no. The demo model is trained on this sentence.
 pub const NOT_ALLOWED: &str = "error: the owner did not allow this";
 
+/// What the model is told of a call that its turn's end cut off.
+const CUT_OFF_CALL: &str = "error: cut off when the turn ended; it may have run, or run in part";
+
+/// What the model is told of a call that had not begun when its turn ended.
+const NOT_RUN: &str = "error: not run, the turn had ended";
+
+/// Characters that are kept of a message that was too long to be read.
+const TOO_LONG_CHARS: usize = 200;
+
 /// One step of a turn. Written before an effect (intent) and after it (result), never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -21,6 +30,8 @@ pub enum Step {
         /// The first turn of the history that this turn's context begins with.
         from: i64,
     },
+    /// What the turn holds is too much for the context: later turns see only how it began and how it ended.
+    TooLong,
     /// The model has spoken.
     Thought(Box<Thought>),
     /// The policy let a call run.
@@ -95,11 +106,11 @@ pub struct Thought {
 }
 
 impl Step {
-    /// The call that the step is about; `None` for `Began` and `Thought`.
+    /// The call that the step is about, if it is about one.
     #[must_use]
     pub fn call(&self) -> Option<&str> {
         match self {
-            Self::Began { .. } | Self::Thought(_) => None,
+            Self::Began { .. } | Self::TooLong | Self::Thought(_) => None,
             Self::Allowed { call, .. }
             | Self::Refused { call, .. }
             | Self::Asked { call, .. }
@@ -173,18 +184,31 @@ pub fn messages(steps: &[Step]) -> Vec<Message> {
 /// since a template expects the roles to alternate.
 #[must_use]
 pub fn finished_messages(steps: &[Step], outcome: &str) -> Vec<Message> {
-    let mut out = messages(steps);
-    let open = out.last().is_some_and(|last| last.role != Role::Assistant || !last.tool_calls.is_empty());
-    if open {
-        // Calls that never ended would leave the template without their results.
-        for call in out.iter().rev().find(|m| m.role == Role::Assistant).map_or(&[][..], |m| &m.tool_calls).to_vec() {
-            if !out.iter().any(|m| m.tool_call_id.as_deref() == Some(&call.id)) {
-                out.push(Message::tool(&call, "error: not run, the turn had ended"));
-            }
-        }
-        out.push(Message::new(Role::Assistant, format!("({outcome})")));
+    if steps.contains(&Step::TooLong) {
+        return too_long(steps, outcome);
     }
+    let mut out = messages(steps);
+    if out.last().is_none_or(|last| last.role == Role::Assistant && last.tool_calls.is_empty()) {
+        return out;
+    }
+    // Calls that never ended would leave the template without their results.
+    let calls = thoughts(steps).next_back().map_or(&[][..], |last| &last.message.tool_calls);
+    for call in calls {
+        let of_call = || steps.iter().filter(|step| step.call() == Some(&call.id));
+        if of_call().all(|step| step.ending().is_none()) {
+            let begun = of_call().any(|step| matches!(step, Step::Intent { .. }));
+            out.push(Message::tool(call, if begun { CUT_OFF_CALL } else { NOT_RUN }));
+        }
+    }
+    out.push(Message::new(Role::Assistant, format!("({outcome})")));
     out
+}
+
+/// How a turn that was too long began and ended.
+fn too_long(steps: &[Step], outcome: &str) -> Vec<Message> {
+    let Some(Step::Began { content, .. }) = steps.first() else { return Vec::new() };
+    let beginning: String = content.chars().take(TOO_LONG_CHARS).collect();
+    vec![Message::new(Role::User, format!("{beginning}…")), Message::new(Role::Assistant, format!("({outcome})"))]
 }
 
 /// Whether a reply has neither text nor calls.

@@ -1,5 +1,7 @@
 //! The stream that a generation is, and how it ends.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,8 +34,10 @@ pub enum FinishReason {
     Stop,
     /// The model ended its turn with tool calls.
     ToolCalls,
-    /// `max_tokens` was reached, or the context is full.
+    /// `max_tokens` was reached.
     Length,
+    /// The context is full.
+    ContextFull,
     /// The deadline passed.
     Deadline,
     /// The receiver was dropped.
@@ -77,6 +81,15 @@ pub struct Timings {
     pub prefill_ms: f64,
     /// Time in decode and sampling, in milliseconds.
     pub decode_ms: f64,
+}
+
+/// Times of a bare loop of `llama_decode` and argmax.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BareTimes {
+    /// Filling the empty cache.
+    pub prefill: Duration,
+    /// Generating.
+    pub decode: Duration,
 }
 
 /// A running generation. Dropping it stops decoding within one token.
