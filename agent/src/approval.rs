@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::known_programs::{base_name, wildcard_covers};
 use crate::tool::Effect;
 
 /// What a rule says.
@@ -66,26 +67,43 @@ pub fn decide(policy: &[Rule], tool: &str, effect: Option<Effect>, arguments: &V
     Verdict { decision, rule: "default".into(), reason: reason.into() }
 }
 
-/// Whether `rule` speaks of this call. A rule that allows is read narrowly, one that asks or denies widely: what the shell would make
-/// of quotes, variables, substitutions or several commands is not known here, so such a command never fits an allow rule's pattern.
+/// Whether `rule` speaks of this call. A rule that allows is read narrowly: what the shell would make of quotes, variables,
+/// substitutions or several commands is not known here, so such a command never fits its pattern. A rule that asks or denies is read
+/// widely: its words may stand anywhere in the command, behind another program, a path or an operator.
 fn matches(rule: &Rule, tool: &str, arguments: &Value) -> bool {
     if rule.tool != "*" && rule.tool != tool {
         return false;
     }
     let Some(pattern) = &rule.command else { return true };
     let Some(command) = arguments.get("command").and_then(Value::as_str) else { return false };
-    if rule.decision == Decision::Allow && !command.chars().all(is_plain) {
-        return false;
+    let pattern: Vec<&str> = pattern.split_whitespace().collect();
+    if rule.decision == Decision::Allow {
+        let words: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).collect();
+        return command.chars().all(is_plain) && fits(&pattern, &words);
     }
-    let mut words = command.split_whitespace();
-    for wanted in pattern.split_whitespace() {
-        match words.next() {
-            _ if wanted == "*" => return true,
-            Some(word) if word == wanted => {}
-            _ => return false,
-        }
+    let bare: String = command.chars().filter(|c| !matches!(c, '\\' | '\'' | '"')).collect();
+    let words: Vec<&str> = bare.split(|c: char| c.is_whitespace() || is_operator(c)).filter(|word| !word.is_empty()).collect();
+    (0..words.len()).any(|start| begins(&pattern, &words[start..]))
+}
+
+/// Whether `words` are those of `pattern`, whose last may be `*`.
+fn fits(pattern: &[&str], words: &[&str]) -> bool {
+    match pattern.split_last() {
+        Some((&"*", fixed)) => words.strip_prefix(fixed).is_some_and(|covered| wildcard_covers(fixed, covered)),
+        _ => words == pattern,
     }
-    words.next().is_none()
+}
+
+/// Whether `words` begin with those of `pattern`, the program by its name alone.
+fn begins(pattern: &[&str], words: &[&str]) -> bool {
+    let fixed = pattern.strip_suffix(&["*"]).unwrap_or(pattern);
+    let Some((program, rest)) = fixed.split_first() else { return true };
+    words.first().is_some_and(|word| base_name(word) == base_name(program)) && words[1..].starts_with(rest)
+}
+
+/// Characters at which a command of the shell may begin or end.
+fn is_operator(c: char) -> bool {
+    matches!(c, ';' | '&' | '|' | '(' | ')' | '{' | '}' | '<' | '>' | '`' | '$' | '=' | '!')
 }
 
 /// Characters that mean themselves to the shell in every place of a word. A newline would end the command.
@@ -176,6 +194,85 @@ mod tests {
         ] {
             check(&policy, "shell", Some(Effect::Write), &json!({ "command": command }), (Decision::Ask, "default"));
         }
+    }
+
+    #[test]
+    fn a_wildcard_does_not_cover_running_or_writing() {
+        let check = |pattern: &str, command: &str, covered: bool| {
+            let policy = [rule("shell", Some(pattern), Decision::Allow)];
+            let verdict = decide(&policy, "shell", Some(Effect::Write), &json!({ "command": command }));
+            assert_eq!(verdict.decision == Decision::Allow, covered, "{pattern} for {command}");
+        };
+        for (pattern, command) in [
+            ("find *", "find . -name x.rs -type f"),
+            ("git *", "git log --oneline -5"),
+            ("git log *", "git log --stat"),
+            ("tar *", "tar -tf a.tar"),
+            ("ls *", "ls -la /tmp"),
+            ("sort *", "sort -n a.txt"),
+            ("cargo test", "cargo test"),
+            ("env", "env"),
+            ("env *", "env"),
+        ] {
+            check(pattern, command, true);
+        }
+        for (pattern, command) in [
+            ("find *", "find . -exec rm x +"),
+            ("find *", "find . -delete"),
+            ("find . *", "find . -fprintf out x"),
+            ("/usr/bin/find *", "/usr/bin/find . -delete"),
+            ("git *", "git -c core.pager=sh log"),
+            ("git *", "git config alias.x y"),
+            ("git log *", "git log --output x"),
+            ("git log *", "git log --outp x"),
+            ("git grep *", "git grep -Osh x"),
+            ("tar *", "tar -xf a.tar --to-command sh"),
+            ("tar *", "tar xf a.tar"),
+            ("tar *", "tar -cf a.tar b"),
+            ("tar *", "tar --use-comp sh -tf a"),
+            ("sort *", "sort -no out in"),
+            ("env *", "env rm x"),
+            ("xargs *", "xargs rm"),
+            ("python3 *", "python3 x.py"),
+            ("python3.11 *", "python3.11 x.py"),
+            ("uniq *", "uniq in out"),
+            ("rg *", "rg --pre sh x"),
+            ("*", "rm x"),
+        ] {
+            check(pattern, command, false);
+        }
+    }
+
+    #[test]
+    fn a_rule_that_denies_is_read_widely() {
+        let policy = [
+            rule("shell", Some("rm *"), Decision::Deny),
+            rule("shell", Some("git push"), Decision::Ask),
+            rule("shell", None, Decision::Allow),
+        ];
+        let denied = (Decision::Deny, "policy 1");
+        for command in [
+            "rm x",
+            "/bin/rm x",
+            "ls; rm x",
+            "ls && rm -rf x",
+            "\\rm x",
+            "'rm' x",
+            "xargs rm",
+            "$(rm x)",
+            "(rm x)",
+            "sudo rm x",
+            "X=1 rm x",
+            "a\nrm x",
+            "rm",
+        ] {
+            check(&policy, "shell", Some(Effect::Write), &json!({ "command": command }), denied);
+        }
+        let shell = |command: &str, expected| check(&policy, "shell", Some(Effect::Write), &json!({ "command": command }), expected);
+        shell("git push origin", (Decision::Ask, "policy 2"));
+        shell("ls && git push", (Decision::Ask, "policy 2"));
+        shell("git status", (Decision::Allow, "policy 3"));
+        shell("alarm x", (Decision::Allow, "policy 3"));
     }
 
     #[test]

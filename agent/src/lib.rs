@@ -4,6 +4,7 @@ mod agent;
 mod approval;
 mod context;
 mod event;
+mod known_programs;
 mod next;
 mod run;
 mod step;
