@@ -1,10 +1,11 @@
-//! Decode and prefill through the engine against a bare loop of `llama_decode` and argmax: same model, same process, same
-//! number of tokens at the same depth, taken in turns. Prints one JSON object.
+//! Decode and prefill through the engine against a bare loop of `llama_decode` and argmax: same process, model, thread
+//! and cache, same number of tokens at the same depth, taken in turns. Prints one JSON object.
 //!
 //!     cargo bench -p engine --bench decode [-- REPETITIONS [THREADS [MODEL.gguf]]]
 //!
-//! THREADS 0: as many as the engine takes by itself. Models: MODEL.gguf if given, else the demo model, and random-weight ones of its shape and of a real one (28 layers, width
-//! 1024, vocabulary 151,936, `q4_0`). These are written once, into cargo's folder for such files.
+//! THREADS 0: as many as the engine takes by itself. Models: MODEL.gguf if given, else the demo model, and random-weight
+//! ones of its shape and of a real one (28 layers, width 1024, vocabulary 151,936, `q4_0`). These are written once, into
+//! cargo's folder for such files.
 #![allow(clippy::print_stdout, reason = "the result is the output")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench stops at what should not happen")]
 
@@ -15,10 +16,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::{BareLoop, Delta, Engine, Finish, LoadOptions, Message, ModelSource, Request, Role, Sampling, ToolSchema};
+use engine::{Delta, Engine, Finish, LoadOptions, Message, ModelSource, Request, Role, Sampling, ToolSchema};
 use serde_json::{Value, json};
 use support::models::{self, BENCH, SMALL, Shape};
-use tokio::runtime::Runtime;
 
 /// Repetitions without an argument.
 const REPETITIONS: u32 = 9;
@@ -95,54 +95,45 @@ struct Pair {
 
 fn measure(options: &LoadOptions, repetitions: usize, prompts: &[&str], tools: &[ToolSchema]) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let engine = runtime.block_on(Engine::load(options.clone(), |_| ControlFlow::Continue(()))).expect("the model loads");
-    let work = |bare: &mut BareLoop<'_>| -> Vec<Pair> {
-        let turns = (0..repetitions).flat_map(|turn| prompts.iter().map(move |prompt| (turn, *prompt)));
-        // The first pair warms caches up and does not count.
-        turns.map(|(turn, prompt)| pair(&runtime, &engine, bare, turn, prompt, tools)).skip(1).collect()
-    };
-    let pairs = BareLoop::with(options, work).expect("the model loads");
+    let load = Engine::load(options.clone(), |_| ControlFlow::Continue(()));
+    let engine = runtime.block_on(load).expect("the model loads");
+    let turns = (0..repetitions).flat_map(|turn| prompts.iter().map(move |prompt| (turn, *prompt)));
+    // The first pair warms caches up and does not count.
+    let pairs: Vec<Pair> = turns.map(|(turn, prompt)| runtime.block_on(pair(&engine, turn, prompt, tools))).skip(1).collect();
     report(&engine, &pairs)
 }
 
-/// Generates once each way, each way first every other time.
-fn pair(runtime: &Runtime, engine: &Engine, bare: &mut BareLoop<'_>, turn: usize, prompt: &str, tools: &[ToolSchema]) -> Pair {
-    let once = |bare: &mut BareLoop<'_>, prompt: u32, tokens: u32| {
-        let prefill = bare.prefill(prompt as usize).expect("it decodes");
-        [prefill, bare.decode(tokens as usize).expect("it decodes")]
-    };
-    // Every prompt begins differently, so that nothing is reused.
-    let text = format!("{} {prompt}", char::from(b'a' + u8::try_from(turn % 26).expect("it is small")));
-    let generate = || runtime.block_on(generate(engine, &text, tools));
-    let milliseconds = |value: f64| Duration::from_secs_f64(value / 1e3);
-    let times = |finish: &Finish| [milliseconds(finish.timings.prefill_ms), milliseconds(finish.timings.decode_ms)];
-    if turn.is_multiple_of(2) {
-        let finish = generate();
-        let (prompt, tokens) = (finish.usage.prefilled_tokens, finish.usage.completion_tokens);
-        return Pair { tokens, prompt, engine: times(&finish), bare: once(bare, prompt, tokens) };
-    }
+/// Generates once each way, each way first every other time. The bare loop empties the cache, so nothing is ever reused.
+async fn pair(engine: &Engine, turn: usize, prompt: &str, tools: &[ToolSchema]) -> Pair {
     // The sizes must be known first: a generation that does not count tells them.
-    let sizes = generate().usage;
-    runtime.block_on(generate_other(engine));
-    let bare = once(bare, sizes.prompt_tokens, sizes.completion_tokens);
-    let finish = generate();
-    Pair { tokens: finish.usage.completion_tokens, prompt: finish.usage.prefilled_tokens, engine: times(&finish), bare }
+    let usage = generate(engine, prompt, tools).await.usage;
+    let (prompt_tokens, tokens) = (usage.prompt_tokens, usage.completion_tokens);
+    let bare = async || engine.bare_loop(request(prompt, tools), tokens).await.expect("it decodes");
+    let (finish, bare) = if turn.is_multiple_of(2) {
+        bare().await;
+        (generate(engine, prompt, tools).await, bare().await)
+    } else {
+        let times = bare().await;
+        (generate(engine, prompt, tools).await, times)
+    };
+    assert_eq!((finish.usage.prefilled_tokens, finish.usage.completion_tokens), (prompt_tokens, tokens));
+    let milliseconds = |value: f64| Duration::from_secs_f64(value / 1e3);
+    let engine = [milliseconds(finish.timings.prefill_ms), milliseconds(finish.timings.decode_ms)];
+    Pair { tokens, prompt: prompt_tokens, engine, bare: [bare.prefill, bare.decode] }
 }
 
-/// Makes the next prompt a new one for the cache.
-async fn generate_other(engine: &Engine) {
-    generate(engine, "0", &[]).await;
-}
-
-async fn generate(engine: &Engine, text: &str, tools: &[ToolSchema]) -> Finish {
-    let request = Request {
+fn request(text: &str, tools: &[ToolSchema]) -> Request {
+    Request {
         messages: vec![Message::new(Role::User, text)],
         tools: tools.to_vec(),
         sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
         max_tokens: Some(TOKENS),
         ..Request::default()
-    };
-    let mut generation = engine.generate(request).await.expect("the thread runs");
+    }
+}
+
+async fn generate(engine: &Engine, text: &str, tools: &[ToolSchema]) -> Finish {
+    let mut generation = engine.generate(request(text, tools)).await.expect("the thread runs");
     loop {
         if let Delta::Finish(finish) = generation.next().await.expect("a finish").expect("no error") {
             return *finish;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Delta, EngineError, Finish, ModelInfo, Request};
+use crate::{BareTimes, Delta, EngineError, Finish, ModelInfo, Request};
 
 /// What a model can do. Lives on the model thread; implementations need not be `Send`.
 ///
@@ -16,6 +16,11 @@ pub(crate) trait Backend {
     fn info(&self) -> &ModelInfo;
     /// Tokens of `text` by the model's own tokenizer, no special tokens added.
     fn count_tokens(&self, text: &str) -> Result<u32, EngineError>;
+    /// The bare loop over the prompt of `request` and then `tokens` tokens; the cache is empty afterwards.
+    fn bare_loop(&mut self, request: &Request, tokens: u32) -> Result<BareTimes, EngineError> {
+        let _ = (request, tokens);
+        Err(EngineError::Decode("only a real model can be measured".into()))
+    }
     /// Generates one reply into `sink`, which gets every delta but the finish.
     /// Asks [`Sink::stopped`] at least once a token and then ends with `FinishReason::Cancelled`.
     fn generate(&mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Finish, EngineError>;

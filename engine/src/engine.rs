@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::thread::{Command, DELTAS, MAILBOX, Progress, Serve, run, with_backend};
-use crate::{EngineError, Generation, LoadOptions, ModelInfo, Request};
+use crate::{BareTimes, EngineError, Generation, LoadOptions, ModelInfo, Request};
 
 /// Stack of the model thread. Some of llama.cpp's pre-tokenizers are regular expressions that recurse for each character of
 /// a word; a page that is never touched costs nothing.
@@ -87,6 +87,17 @@ impl Engine {
     pub async fn count_tokens(&self, texts: Vec<String>) -> Result<Vec<u32>, EngineError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::CountTokens { texts, reply }).await?;
+        answer.await.map_err(|_| EngineError::Gone)?
+    }
+
+    /// Measures a bare loop of `llama_decode` and argmax on this model, thread and cache: the prompt of `request` from the
+    /// start, then `tokens` tokens. It is what the engine's own speed is compared with. The cache is empty afterwards.
+    ///
+    /// # Errors
+    /// As those of a generation, and [`EngineError::Decode`] for a script.
+    pub async fn bare_loop(&self, request: Request, tokens: u32) -> Result<BareTimes, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::BareLoop { request: Box::new(request), tokens, reply }).await?;
         answer.await.map_err(|_| EngineError::Gone)?
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::backend::{Backend, Ending, Sink};
 use crate::scripted::Scripted;
-use crate::{Delta, EngineError, LoadOptions, ModelSource, Request};
+use crate::{BareTimes, Delta, EngineError, LoadOptions, ModelSource, Request};
 
 /// Commands that wait; the next sender waits for room.
 pub(crate) const MAILBOX: usize = 16;
@@ -24,6 +24,7 @@ pub(crate) type Serve<'a> = &'a mut dyn FnMut(&mut dyn Backend);
 #[derive(Debug)]
 pub(crate) enum Command {
     CountTokens { texts: Vec<String>, reply: oneshot::Sender<Result<Vec<u32>, EngineError>> },
+    BareLoop { request: Box<Request>, tokens: u32, reply: oneshot::Sender<Result<BareTimes, EngineError>> },
     Generate { request: Box<Request>, asked: Instant, deltas: mpsc::Sender<Delta>, ending: oneshot::Sender<Ending> },
 }
 
@@ -50,6 +51,9 @@ pub(crate) fn run(backend: &mut dyn Backend, commands: &mut mpsc::Receiver<Comma
             Command::CountTokens { texts, reply } => {
                 let counts = texts.iter().map(|text| backend.count_tokens(text)).collect();
                 let _ = reply.send(counts);
+            }
+            Command::BareLoop { request, tokens, reply } => {
+                let _ = reply.send(backend.bare_loop(&request, tokens));
             }
             Command::Generate { request, asked, deltas, ending } => match &runtime {
                 Ok(runtime) => {

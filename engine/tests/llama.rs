@@ -117,6 +117,17 @@ async fn a_cache_miss_is_named() {
 }
 
 #[tokio::test]
+async fn a_bare_loop_takes_time_and_empties_the_cache() {
+    let engine = load(&models::random(&TINY, 6)).await;
+    finish(&engine, greedy(vec![user("x")], 5)).await;
+    let times = engine.bare_loop(greedy(vec![user("x")], 5), 20).await.unwrap();
+    assert!(times.prefill > Duration::ZERO && times.decode > Duration::ZERO);
+    assert_eq!(finish(&engine, greedy(vec![user("x")], 5)).await.cache_miss.as_deref(), Some("the cache was emptied"));
+    let error = engine.bare_loop(greedy(vec![user("x")], 5), 600).await.unwrap_err();
+    assert!(matches!(error, EngineError::PromptTooLong { context: 512, .. }));
+}
+
+#[tokio::test]
 async fn prefill_goes_in_batches_and_is_told() {
     let engine = load(&models::puppet_of(&["ok"])).await;
     let (said, finish) = collect(&engine, greedy(vec![user(&"x".repeat(150))], 5)).await;

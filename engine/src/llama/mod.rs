@@ -12,8 +12,6 @@ mod sample;
 mod sequence;
 mod text;
 
-pub use self::bare::BareLoop;
-
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -29,7 +27,9 @@ use self::sequence::{Appended, Sequence};
 use crate::backend::{Backend, Sink};
 use crate::error::{RESERVED_REPLY, one_line};
 use crate::thread::{Progress, Serve};
-use crate::{Delta, EngineError, Finish, FinishReason, LoadOptions, Message, ModelInfo, Request, Role, Sampling, Timings, ToolCall, Usage};
+use crate::{
+    BareTimes, Delta, EngineError, Finish, FinishReason, LoadOptions, Message, ModelInfo, Request, Role, Sampling, Timings, ToolCall, Usage,
+};
 
 /// How often a reply with a tool call that cannot be used is begun anew before it is an error.
 const TRIES: u32 = 3;
@@ -111,6 +111,17 @@ impl Backend for Llama<'_> {
         Ok(count(self.model.vocab().tokenize(text.as_bytes(), false, false).len()))
     }
 
+    fn bare_loop(&mut self, request: &Request, tokens: u32) -> Result<BareTimes, EngineError> {
+        let prompt = self.prompt(request)?;
+        let (total, context) = (count(prompt.tokens.len()).saturating_add(tokens), self.info.context);
+        if total > context {
+            return Err(EngineError::PromptTooLong { tokens: total, context });
+        }
+        let times = bare::bare_loop(&mut self.sequence, &prompt.tokens, tokens as usize);
+        self.sequence.clear();
+        times
+    }
+
     fn generate(&mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Finish, EngineError> {
         let abort = Arc::clone(&self.abort);
         sink.watched(&abort, request.deadline, |sink| self.reply(request, sink))
@@ -126,12 +137,18 @@ struct Measured {
 }
 
 impl Llama<'_> {
-    fn reply(&mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Finish, EngineError> {
+    /// The prompt of `request`, if it leaves room for a reply.
+    fn prompt(&self, request: &Request) -> Result<Prompt, EngineError> {
         let prompt = prompt::render(&self.template, self.capabilities, self.model, request, self.now)?;
         let (tokens, context) = (count(prompt.tokens.len()), self.info.context);
-        if tokens.saturating_add(RESERVED_REPLY) > context {
-            return Err(EngineError::PromptTooLong { tokens, context });
+        match tokens.saturating_add(RESERVED_REPLY) > context {
+            true => Err(EngineError::PromptTooLong { tokens, context }),
+            false => Ok(prompt),
         }
+    }
+
+    fn reply(&mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Finish, EngineError> {
+        let prompt = self.prompt(request)?;
         let mut measured = Measured { cache_miss: self.keep_common(&prompt.tokens, request), ..Measured::default() };
         let model = self.model;
         let mut reply = Reply::new(model, &prompt.rendered, sample::resolve(&request.sampling, &self.info.sampling))?;
@@ -149,8 +166,7 @@ impl Llama<'_> {
     fn keep_common(&mut self, prompt: &[LlamaToken], request: &Request) -> Option<String> {
         let held = self.sequence.held();
         let common = prompt::common_prefix(held, prompt);
-        let same = prompt::same_conversation(&self.previous, &request.messages);
-        let mut miss = prompt::cache_miss(&self.model.vocab(), held, prompt, same);
+        let mut miss = prompt::cache_miss(&self.model.vocab(), (&self.previous, held), (&request.messages, prompt));
         // The last token is decoded even if it is there: its logits are not.
         let wanted = common.min(prompt.len().saturating_sub(1));
         let kept = self.sequence.truncate(wanted);

@@ -87,21 +87,21 @@ pub(super) fn common_prefix(held: &[LlamaToken], prompt: &[LlamaToken]) -> usize
     std::iter::zip(held, prompt).take_while(|(a, b)| a == b).count()
 }
 
-/// Why not all of `held`, which the previous request left behind, is the start of `prompt`; `None`: all of it is.
+/// Why not all of `held`, which the request with the messages `previous` left behind, is the start of `prompt`, whose messages
+/// are `messages`; `None`: all of it is.
 pub(super) fn cache_miss(
     vocabulary: &LlamaVocab<'_>,
-    held: &[LlamaToken],
-    prompt: &[LlamaToken],
-    same_conversation: bool,
+    (previous, held): (&[Message], &[LlamaToken]),
+    (messages, prompt): (&[Message], &[LlamaToken]),
 ) -> Option<String> {
     let common = common_prefix(held, prompt);
     if held.is_empty() {
-        return Some("first request".into());
+        return Some(if previous.is_empty() { "first request" } else { "the cache was emptied" }.into());
     }
     if common == held.len() {
         return None;
     }
-    if !same_conversation {
+    if !same_conversation(previous, messages) {
         return Some("another conversation".into());
     }
     let quote = |tokens: &[LlamaToken]| {
@@ -113,7 +113,7 @@ pub(super) fn cache_miss(
 }
 
 /// Whether `messages` go on with the conversation of `previous`: the first message that is not the system block is the same.
-pub(super) fn same_conversation(previous: &[Message], messages: &[Message]) -> bool {
+fn same_conversation(previous: &[Message], messages: &[Message]) -> bool {
     let first = |messages: &[Message]| messages.iter().find(|message| message.role != Role::System).cloned();
     first(previous) == first(messages)
 }
