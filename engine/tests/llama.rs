@@ -99,6 +99,28 @@ async fn a_reused_prefix_changes_nothing_but_the_ledger() {
     assert_eq!(again.usage.prefilled_tokens, 1, "only the logits of the last token are missing");
 }
 
+/// A recurrent state cannot drop a tail. A sliding window can, as long as the cache keeps what has left the window.
+#[tokio::test]
+async fn a_tail_that_cannot_be_dropped_is_read_again() {
+    for (model, recurrent) in [(models::sliding_window(32, 7), false), (models::recurrent(8), true)] {
+        let (warm, cold) = (load(&model).await, load(&model).await);
+        let mut messages = vec![user(&"tell me more ".repeat(20))];
+        let first = finish(&warm, greedy(messages.clone(), 30)).await;
+        messages.extend([first.message, user("and then?")]);
+        let next = finish(&warm, greedy(messages.clone(), 30)).await;
+        assert_eq!(next.message, finish(&cold, greedy(messages.clone(), 30)).await.message);
+
+        messages.truncate(1);
+        messages.push(user("something else"));
+        let other = finish(&warm, greedy(messages.clone(), 30)).await;
+        let again = load(&model).await;
+        assert_eq!(other.message, finish(&again, greedy(messages, 30)).await.message);
+        let words = "; this model cannot drop a tail, so all is read again";
+        let read_again = other.cache_miss.as_ref().is_some_and(|miss| miss.ends_with(words));
+        assert_eq!((other.usage.reused_tokens == 0, read_again), (recurrent, recurrent));
+    }
+}
+
 #[tokio::test]
 async fn a_cache_miss_is_named() {
     let engine = load(&models::puppet_of(&["fine"])).await;

@@ -216,6 +216,8 @@ fn context_params(options: &LoadOptions, parameters: u64, size: u32, (key, value
         .with_flash_attention_policy(flash)
         .with_type_k(kv_type(key))
         .with_type_v(kv_type(value))
+        // A sliding-window model keeps all positions until there are checkpoints to go back to.
+        .with_swa_full(true)
         .with_no_perf(true)
 }
 

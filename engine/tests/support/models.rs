@@ -6,7 +6,7 @@ use super::vocabulary::{self, END, FIRST_PIECE, Piece};
 /// The shape of a decoder with tied embeddings.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    /// `llama` or `qwen3`.
+    /// `llama`, `qwen3` or `gemma3`.
     pub architecture: &'static str,
     pub layers: u32,
     pub width: u32,
@@ -67,6 +67,41 @@ pub fn random(shape: &Shape, seed: u64) -> Gguf {
     tensors(&mut gguf, shape, &matrix);
     let embedding = if shape.quantised { Data::RandomQ4_0(0.5) } else { Data::RandomF32(1.0) };
     gguf.tensor("token_embd.weight", &[shape.width.into(), shape.vocabulary.into()], embedding);
+    gguf
+}
+
+/// A model whose layers see `window` tokens back (`gemma3`, which has five such layers before one that sees all).
+pub fn sliding_window(window: u32, seed: u64) -> Gguf {
+    let mut gguf = random(&Shape { architecture: "gemma3", ..TINY }, seed);
+    gguf.set("gemma3.attention.sliding_window", Value::U32(window));
+    gguf
+}
+
+/// A recurrent model without attention (`mamba`).
+pub fn recurrent(seed: u64) -> Gguf {
+    let mut gguf = Gguf { seed, ..Gguf::default() };
+    let (width, inner, state, rank) = (64, 128, 16, 4);
+    metadata(&mut gguf, &Shape { architecture: "mamba", heads: 0, kv_heads: 0, feed_forward: 0, ..TINY }, "recurrent");
+    for (key, value) in [("conv_kernel", 4), ("inner_size", 128), ("state_size", 16), ("time_step_rank", 4)] {
+        gguf.set(&format!("mamba.ssm.{key}"), Value::U32(value));
+    }
+    vocabulary::write(&mut gguf, &[], TINY.vocabulary as usize);
+    let same = |value: f32, length: u64| Data::F32(vec![value; usize::try_from(length).unwrap()]);
+    for layer in 0..TINY.layers {
+        let mut add = |name: &str, dims: &[u64], data: Data| gguf.tensor(&format!("blk.{layer}.{name}"), dims, data);
+        add("attn_norm.weight", &[width], same(1.0, width));
+        add("ssm_in.weight", &[width, 2 * inner], Data::RandomF32(0.2));
+        add("ssm_conv1d.weight", &[4, inner], Data::RandomF32(0.8));
+        add("ssm_conv1d.bias", &[inner], Data::RandomF32(0.1));
+        add("ssm_x.weight", &[inner, rank + 2 * state], Data::RandomF32(0.2));
+        add("ssm_dt.weight", &[rank, inner], Data::RandomF32(0.5));
+        add("ssm_dt.bias", &[inner], Data::RandomF32(0.5));
+        add("ssm_a", &[state, inner], same(-1.0, state * inner));
+        add("ssm_d", &[inner], same(1.0, inner));
+        add("ssm_out.weight", &[inner, width], Data::RandomF32(0.2));
+    }
+    gguf.tensor("output_norm.weight", &[width], same(1.0, width));
+    gguf.tensor("token_embd.weight", &[width, u64::from(TINY.vocabulary)], Data::RandomF32(1.0));
     gguf
 }
 
@@ -144,9 +179,13 @@ fn tensors(gguf: &mut Gguf, shape: &Shape, matrix: &dyn Fn(u32) -> Data) {
         add("attn_k", &[width, key], matrix(shape.width));
         add("attn_v", &[width, key], matrix(shape.width));
         add("attn_output", &[query, width], matrix(shape.head * shape.heads));
-        if shape.architecture == "qwen3" {
+        if shape.architecture != "llama" {
             add("attn_q_norm", &[head], ones(head));
             add("attn_k_norm", &[head], ones(head));
+        }
+        if shape.architecture == "gemma3" {
+            add("post_attention_norm", &[width], ones(width));
+            add("post_ffw_norm", &[width], ones(width));
         }
         add("ffn_norm", &[width], ones(width));
         add("ffn_gate", &[width, wide], matrix(shape.width));
