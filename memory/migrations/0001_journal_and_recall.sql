@@ -54,6 +54,8 @@ END;
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     turn INTEGER NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
+    -- The turn's, once more, for the index; it goes when the turn goes.
+    session INTEGER NOT NULL,
     channel TEXT NOT NULL,
     text TEXT NOT NULL,
     at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
@@ -61,22 +63,39 @@ CREATE TABLE outbox (
     platform_id TEXT
 ) STRICT;
 CREATE INDEX outbox_unsent ON outbox (channel, id) WHERE sent IS NULL;
+CREATE INDEX outbox_unsent_session ON outbox (session, id) WHERE sent IS NULL;
 CREATE INDEX outbox_turn ON outbox (turn);
 
--- The conversation as it stands, for people and for export.
-CREATE VIEW messages (session, turn, seq, role, text, at, channel) AS
-    SELECT s.name, t.id, 0, 'user', i.text, i.at, s.channel
+-- The conversation as it stands, in order, for people: what was written, what the model said, what its calls gave, undone turns
+-- left out. The one place of this file that knows what the agent's steps mean: a tool's words are what its `Step::ending` says.
+CREATE VIEW messages (session, channel, turn, seq, role, text, calls, at) AS
+    SELECT s.name, s.channel, t.id, 0, 'user', i.text, NULL, i.at
         FROM turns t JOIN inbox i ON i.id = t.inbound JOIN sessions s ON s.id = t.session
         WHERE t.undone IS NULL
     UNION ALL
-    SELECT s.name, t.id, p.seq, p.kind,
-        CASE json_type(p.body, '$.text') WHEN 'text' THEN json_extract(p.body, '$.text') ELSE p.body END, p.at, s.channel
+    -- Without text and without calls a reply is none; the model was asked again.
+    SELECT s.name, s.channel, t.id, p.seq, 'assistant', p.body ->> '$.message.content',
+            nullif(p.body -> '$.message.tool_calls', '[]'), p.at
+        FROM turns t JOIN steps p ON p.turn = t.id JOIN sessions s ON s.id = t.session
+        WHERE t.undone IS NULL AND p.kind = 'thought'
+            AND (trim(p.body ->> '$.message.content', char(9, 10, 11, 12, 13, 32)) <> ''
+                OR nullif(p.body -> '$.message.tool_calls', '[]') IS NOT NULL)
+    UNION ALL
+    SELECT s.name, s.channel, t.id, p.seq, 'tool',
+            CASE p.kind
+                WHEN 'result' THEN p.body ->> '$.content'
+                WHEN 'refused' THEN 'error: ' || (p.body ->> '$.reason')
+                ELSE 'error: the owner did not allow this' || coalesce(': ' || (p.body ->> '$.why'), '')
+            END, NULL, p.at
         FROM turns t JOIN steps p ON p.turn = t.id JOIN sessions s ON s.id = t.session
         WHERE t.undone IS NULL
+            AND (p.kind IN ('result', 'refused') OR p.kind = 'answered' AND p.body ->> '$.allowed' = 0)
     UNION ALL
-    SELECT s.name, t.id, 1 + coalesce((SELECT max(seq) FROM steps WHERE turn = t.id), 0), 'assistant', o.text, o.at, s.channel
+    -- A turn that failed ends with a sentence of the program's; the reply of one that did not is the last thought.
+    SELECT s.name, s.channel, t.id, 1 + coalesce((SELECT max(seq) FROM steps WHERE turn = t.id), 0), 'assistant', o.text, NULL, o.at
         FROM turns t JOIN outbox o ON o.turn = t.id JOIN sessions s ON s.id = t.session
-        WHERE t.undone IS NULL;
+        WHERE t.undone IS NULL AND t.state = 'failed'
+    ORDER BY 3, 4;
 
 CREATE TABLE notes (
     number INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -30,7 +30,10 @@ pub enum StoreError {
         path.display()
     )]
     Corrupt { path: PathBuf, reason: String },
-    #[error("the database {} failed: {reason}", path.display())]
+    #[error(
+        "the database {} failed: {reason}; close other programs that have it open and try again, what was stored before is safe",
+        path.display()
+    )]
     Database { path: PathBuf, reason: String },
     #[error("turn {turn} is finished, so it takes no more steps")]
     TurnFinished { turn: i64 },
@@ -52,7 +55,7 @@ pub enum StoreError {
     WrongDimension { given: usize, expected: usize },
     #[error("a vector cannot be used: {reason}")]
     BadVector { reason: &'static str },
-    #[error("the memory thread has ended")]
+    #[error("the memory thread has ended, which is a fault in paguro; start it again, what was stored before is safe")]
     Gone,
 }
 

@@ -1,6 +1,6 @@
 //! The journal: inbox, turns, steps, outbox. The only truth about progress.
 //!
-//! It does not know what a step means; `kind` and `body` are the agent's.
+//! It does not know what a step means; `kind` and `body` are the agent's. Only the view `messages`, for people, reads them.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, TransactionBehavior, params};
@@ -218,33 +218,31 @@ impl Store {
     /// Messages of a channel that are not confirmed, oldest first; at most [`limits::LIST_ROWS`].
     pub async fn unsent(&self, channel: &str) -> Result<Vec<OutboundRow>, StoreError> {
         let channel = channel.to_owned();
-        self.run(move |connection| {
-            let most = limits::rows(limits::LIST_ROWS, limits::LIST_ROWS);
-            let mut statement = connection.prepare_cached(UNSENT)?;
-            let rows = statement.query_map(params![channel, most], |row| {
-                Ok(OutboundRow {
-                    id: row.get(0)?,
-                    turn: row.get(1)?,
-                    session: row.get(2)?,
-                    session_name: row.get(3)?,
-                    channel: row.get(4)?,
-                    text: row.get(5)?,
-                    at: row.get(6)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        self.run(move |connection| outbounds(connection, UNSENT, params![channel, most(limits::LIST_ROWS)])).await
+    }
+
+    /// Messages of one session that are not confirmed, oldest first; at most [`limits::LIST_ROWS`].
+    pub async fn unsent_of(&self, session: i64) -> Result<Vec<OutboundRow>, StoreError> {
+        self.run(move |connection| outbounds(connection, UNSENT_OF, params![session, most(limits::LIST_ROWS)])).await
     }
 
     /// The last `limit_turns` finished turns of a session with their steps, oldest first, undone turns left out.
     /// Costs in proportion to what it returns, not to the history; at most [`limits::LIST_ROWS`] turns.
     pub async fn history(&self, session: i64, limit_turns: usize) -> Result<Vec<(TurnRow, Vec<StepRow>)>, StoreError> {
         self.run(move |connection| {
-            let most = limits::rows(limit_turns, limits::LIST_ROWS);
-            let turns = turns(connection, HISTORY, params![session, most])?;
-            let with_steps = |turn: TurnRow| steps(connection, turn.id).map(|steps| (turn, steps));
-            turns.into_iter().rev().map(with_steps).collect()
+            let turns = turns(connection, HISTORY, params![session, most(limit_turns)])?;
+            turns.into_iter().rev().map(|turn| with_steps(connection, turn)).collect()
+        })
+        .await
+    }
+
+    /// The first `limit` turns of a session, finished and open, whose number is greater than `after_turn`, with their steps,
+    /// oldest first, undone turns left out; at most [`limits::LIST_ROWS`]. For reading a whole conversation page by page: start
+    /// with 0, go on with the last turn's number until nothing comes. A page costs the same in a short and a long history.
+    pub async fn turns_after(&self, session: i64, after_turn: i64, limit: usize) -> Result<Vec<(TurnRow, Vec<StepRow>)>, StoreError> {
+        self.run(move |connection| {
+            let turns = turns(connection, TURNS_AFTER, params![session, after_turn, most(limit)])?;
+            turns.into_iter().map(|turn| with_steps(connection, turn)).collect()
         })
         .await
     }
@@ -280,6 +278,8 @@ pub(crate) const OPEN_TURNS: &str =
 pub(crate) const HISTORY: &str =
     turn_sql!("WHERE t.session = ?1 AND t.finished IS NOT NULL AND t.undone IS NULL ORDER BY t.id DESC LIMIT ?2");
 
+pub(crate) const TURNS_AFTER: &str = turn_sql!("WHERE t.session = ?1 AND t.id > ?2 AND t.undone IS NULL ORDER BY t.id LIMIT ?3");
+
 pub(crate) const ACCEPTED: &str = "SELECT t.id, t.session FROM inbox i JOIN turns t ON t.inbound = i.id
      WHERE i.channel = ?1 AND i.platform_id = ?2";
 
@@ -301,15 +301,26 @@ const APPEND: &str = "INSERT INTO steps (turn, seq, kind, body)
 const FINISH: &str = "UPDATE turns SET state = ?2, outcome = ?3, finished = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
      WHERE id = ?1 AND finished IS NULL";
 
-const SEND: &str = "INSERT INTO outbox (turn, channel, text)
-     SELECT t.id, s.channel, ?2 FROM turns t JOIN sessions s ON s.id = t.session WHERE t.id = ?1 RETURNING id";
+const SEND: &str = "INSERT INTO outbox (turn, session, channel, text)
+     SELECT t.id, s.id, s.channel, ?2 FROM turns t JOIN sessions s ON s.id = t.session WHERE t.id = ?1 RETURNING id";
 
 const CONFIRM: &str = "UPDATE outbox SET platform_id = coalesce(platform_id, ?2),
      sent = coalesce(sent, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) WHERE id = ?1";
 
-pub(crate) const UNSENT: &str = "SELECT o.id, o.turn, s.id, s.name, o.channel, o.text, o.at
-     FROM outbox o JOIN turns t ON t.id = o.turn JOIN sessions s ON s.id = t.session
-     WHERE o.channel = ?1 AND o.sent IS NULL ORDER BY o.id LIMIT ?2";
+macro_rules! unsent_sql {
+    ($of:literal) => {
+        concat!(
+            "SELECT o.id, o.turn, s.id, s.name, o.channel, o.text, o.at FROM outbox o JOIN sessions s ON s.id = o.session
+             WHERE ",
+            $of,
+            " = ?1 AND o.sent IS NULL ORDER BY o.id LIMIT ?2"
+        )
+    };
+}
+
+pub(crate) const UNSENT: &str = unsent_sql!("o.channel");
+
+pub(crate) const UNSENT_OF: &str = unsent_sql!("o.session");
 
 const UNDO: &str = "UPDATE turns SET undone = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
      WHERE id = (SELECT id FROM turns WHERE session = ?1 AND finished IS NOT NULL AND undone IS NULL ORDER BY id DESC LIMIT 1)
@@ -361,6 +372,31 @@ fn turns(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn with_steps(connection: &Connection, turn: TurnRow) -> Result<(TurnRow, Vec<StepRow>), Failure> {
+    steps(connection, turn.id).map(|steps| (turn, steps))
+}
+
+fn outbounds(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<OutboundRow>, Failure> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params, |row| {
+        Ok(OutboundRow {
+            id: row.get(0)?,
+            turn: row.get(1)?,
+            session: row.get(2)?,
+            session_name: row.get(3)?,
+            channel: row.get(4)?,
+            text: row.get(5)?,
+            at: row.get(6)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Rows of one listing as SQL wants them.
+fn most(wanted: usize) -> i64 {
+    limits::rows(wanted, limits::LIST_ROWS)
 }
 
 fn steps(connection: &Connection, turn: i64) -> Result<Vec<StepRow>, Failure> {

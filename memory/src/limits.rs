@@ -20,16 +20,17 @@ pub const NAME_BYTES: usize = 1 << 10;
 /// Bytes of a note. More is refused.
 pub const NOTE_BYTES: usize = 1 << 20;
 
-/// Rows of one listing (open turns, unsent messages, sessions, notes). A longer list is cut there; ask again for the rest.
+/// Rows of one listing (open turns, turns of a conversation, unsent messages, sessions, notes). A longer list is cut there; ask
+/// again for the rest.
 pub const LIST_ROWS: usize = 1_000;
 
 /// Words of a query that count; later ones are ignored.
 pub const QUERY_WORDS: usize = 32;
 
 /// Notes found by one search. A larger `limit` is taken as this one.
-pub const SEARCH_RESULTS: usize = 100;
+pub const SEARCH_RESULTS: usize = 1_000;
 
-/// Notes that the words and the vector each put forward, before they are merged.
+/// Notes that the words and the vector each put forward, before they are merged; more only where a search wants more.
 pub const SEARCH_CANDIDATES: usize = 200;
 
 /// Matching words that `why` names.

@@ -192,7 +192,7 @@ struct Candidate {
 }
 
 fn search(connection: &Connection, expression: Option<&str>, vector: Option<&[f32]>, limit: usize) -> Result<Vec<Found>, Failure> {
-    let most = limits::rows(limits::SEARCH_CANDIDATES, limits::SEARCH_CANDIDATES);
+    let most = limits::rows(limit.max(limits::SEARCH_CANDIDATES), limits::SEARCH_RESULTS);
     let by_words: Vec<(i64, f64)> = match expression {
         None => Vec::new(),
         Some(expression) => connection

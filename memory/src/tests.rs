@@ -37,6 +37,9 @@ async fn costs(store: &Store, Accepted { turn, session, .. }: Accepted) -> Vec<i
                 cost(connection, journal::OPEN_TURNS, params![None::<String>, 10]),
                 cost(connection, journal::ACCEPTED, params!["terminal", "17"]),
                 cost(connection, journal::UNSENT, params!["terminal", 10]),
+                cost(connection, journal::UNSENT_OF, params![session, 10]),
+                cost(connection, journal::TURNS_AFTER, params![session, 0, 10]),
+                cost(connection, journal::TURNS_AFTER, params![session, turn - 40, 10]),
             ])
         })
         .await
@@ -101,17 +104,67 @@ async fn a_full_disk_loses_nothing_and_passes() {
     store.check().await.unwrap();
 }
 
+/// Steps as the agent writes them; see `Step` there.
+fn thought(message: serde_json::Value) -> serde_json::Value {
+    json!({
+        "kind": "thought", "message": message, "reason": "stop", "model": "demo",
+        "usage": {"prompt_tokens": 9, "reused_tokens": 0, "prefilled_tokens": 9, "completion_tokens": 3},
+        "timings": {"restore_ms": 0.0, "first_token_ms": 1.0, "prefill_tps": 1.0, "decode_tps": 1.0},
+    })
+}
+
+/// Accepts `text` and writes `steps`, the first of them `began`.
+async fn turn_of(store: &Store, text: &str, steps: &[serde_json::Value]) -> Accepted {
+    let accepted = store.accept(inbound("main", text)).await.unwrap();
+    let began = json!({"kind": "began", "content": format!("{text}\n\n[time]"), "notes": [], "from": accepted.turn});
+    for step in std::iter::once(&began).chain(steps) {
+        store.append(accepted.turn, step["kind"].as_str().unwrap(), step.clone()).await.unwrap();
+    }
+    accepted
+}
+
 #[tokio::test]
 async fn the_view_for_people() {
     let store = Store::in_memory().unwrap();
-    let first = finished_turn(&store, "main", "one").await;
-    finished_turn(&store, "main", "undone").await;
-    store.undo(first.session).await.unwrap();
-    let open = store.accept(inbound("main", "two")).await.unwrap();
-    store.append(open.turn, "think", json!({"tokens": 3})).await.unwrap();
+    let calls = json!([
+        {"id": "call_1", "name": "list_dir", "arguments": {"path": "."}},
+        {"id": "call_2", "name": "shell", "arguments": {"command": "ls"}},
+        {"id": "call_3", "name": "shell", "arguments": {"command": "rm x"}},
+        {"id": "call_4", "name": "fly", "arguments": {}},
+    ]);
+    let steps = [
+        thought(json!({"role": "assistant", "content": "I look.", "reasoning": "hm", "tool_calls": calls})),
+        json!({"kind": "allowed", "call": "call_1", "hash": "h1", "rule": "reads"}),
+        json!({"kind": "intent", "call": "call_1"}),
+        json!({"kind": "result", "call": "call_1", "ok": true, "content": "a\nb"}),
+        json!({"kind": "asked", "call": "call_2", "hash": "h2", "reason": "it writes"}),
+        json!({"kind": "answered", "call": "call_2", "hash": "h2", "allowed": true}),
+        json!({"kind": "intent", "call": "call_2"}),
+        json!({"kind": "result", "call": "call_2", "ok": false, "content": "error: lost"}),
+        json!({"kind": "asked", "call": "call_3", "hash": "h3", "reason": "it writes"}),
+        json!({"kind": "answered", "call": "call_3", "hash": "h3", "allowed": false, "why": "not now"}),
+        json!({"kind": "refused", "call": "call_4", "reason": "there is no tool called `fly`"}),
+        thought(json!({"role": "assistant", "content": " \n"})),
+        thought(json!({"role": "assistant", "content": "Two files."})),
+    ];
+    let replied = turn_of(&store, "what is there?", &steps).await;
+    let outbound = |text: &str| Some(Outbound { text: text.into() });
+    store.finish(replied.turn, TurnState::Done, "Two files.", outbound("Two files.")).await.unwrap();
+    let undone = turn_of(&store, "undone", &[]).await;
+    store.finish(undone.turn, TurnState::Failed, "x", outbound("x")).await.unwrap();
+    store.undo(undone.session).await.unwrap();
+    let failed = turn_of(&store, "again", &[json!({"kind": "too_long"})]).await;
+    let open = [
+        thought(json!({"role": "assistant", "content": "", "tool_calls": [calls[1]]})),
+        json!({"kind": "answered", "call": "call_2", "hash": "h2", "allowed": false}),
+    ];
+    turn_of(&store, "and now?", &open).await;
+    store.finish(failed.turn, TurnState::Failed, "too long", outbound("That was too long.")).await.unwrap();
     let rows: Vec<String> = store
         .run(|connection| {
-            let sql = "SELECT concat_ws('|', channel, session, turn, seq, role, text) FROM messages ORDER BY turn, seq";
+            // Without an order of its own: the view has one.
+            let sql = "SELECT concat_ws('|', session, channel, turn, seq, role, text, calls) FROM messages
+                WHERE session = 'main' AND at LIKE '2%Z'";
             let mut statement = connection.prepare(sql)?;
             let rows = statement.query_map([], |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -119,11 +172,18 @@ async fn the_view_for_people() {
         .await
         .unwrap();
     let expected = [
-        "terminal|main|1|0|user|one",
-        "terminal|main|1|1|reply|one!",
-        "terminal|main|1|2|assistant|one!",
-        "terminal|main|3|0|user|two",
-        "terminal|main|3|1|think|{\"tokens\":3}",
+        "main|terminal|1|0|user|what is there?".to_owned(),
+        format!("main|terminal|1|2|assistant|I look.|{calls}"),
+        "main|terminal|1|5|tool|a\nb".to_owned(),
+        "main|terminal|1|9|tool|error: lost".to_owned(),
+        "main|terminal|1|11|tool|error: the owner did not allow this: not now".to_owned(),
+        "main|terminal|1|12|tool|error: there is no tool called `fly`".to_owned(),
+        "main|terminal|1|14|assistant|Two files.".to_owned(),
+        "main|terminal|3|0|user|again".to_owned(),
+        "main|terminal|3|3|assistant|That was too long.".to_owned(),
+        "main|terminal|4|0|user|and now?".to_owned(),
+        format!("main|terminal|4|2|assistant||[{}]", calls[1]),
+        "main|terminal|4|3|tool|error: the owner did not allow this".to_owned(),
     ];
     assert_eq!(rows, expected);
 }

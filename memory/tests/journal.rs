@@ -87,10 +87,13 @@ async fn one_turn_from_message_to_confirmation() {
         at: unsent[0].at.clone(),
     };
     assert_eq!(unsent, [expected]);
+    assert_eq!(store.unsent_of(session).await.unwrap(), unsent);
     assert_eq!(store.unsent("terminal").await.unwrap(), []);
+    assert_eq!(store.unsent_of(session + 1).await.unwrap(), []);
     store.confirm(id, Some("99")).await.unwrap();
     store.confirm(id, None).await.unwrap();
     assert_eq!(store.unsent("telegram").await.unwrap(), []);
+    assert_eq!(store.unsent_of(session).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -159,7 +162,7 @@ async fn undo_takes_one_turn_after_the_other() {
     let session = done(&store, "one").await.session;
     done(&store, "two").await;
     done(&store, "three").await;
-    accept(&store, "open").await;
+    let open = accept(&store, "open").await.turn;
     let check = async |undone: Option<&str>, left: &[&str]| {
         let row = store.undo(session).await.unwrap();
         assert_eq!(row.as_ref().map(|row| row.text.as_str()), undone);
@@ -175,6 +178,39 @@ async fn undo_takes_one_turn_after_the_other() {
     check(Some("one"), &[]).await;
     check(None, &[]).await;
     assert_eq!(store.open_turns(None).await.unwrap().len(), 1);
+    // The open one too, once it has been ended from outside.
+    store.finish(open, TurnState::Failed, "stopped", None).await.unwrap();
+    check(Some("open"), &[]).await;
+    check(None, &[]).await;
+}
+
+#[tokio::test]
+async fn a_conversation_is_read_page_by_page() {
+    let store = Store::in_memory().unwrap();
+    let session = done(&store, "first").await.session;
+    store.accept(inbound("terminal", "other", None, "not here")).await.unwrap();
+    done(&store, "undone").await;
+    store.undo(session).await.unwrap();
+    let open = accept(&store, "open").await.turn;
+    store.append(open, "x", json!(1)).await.unwrap();
+    for number in 0..limits::LIST_ROWS {
+        done(&store, &number.to_string()).await;
+    }
+    let mut pages = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = store.turns_after(session, after, 400).await.unwrap();
+        let Some((last, _)) = page.last() else { break };
+        after = last.id;
+        pages.push(page);
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [400, 400, 202]);
+    let turns = pages.concat();
+    assert!(turns.is_sorted_by_key(|(turn, _)| turn.id));
+    let begun: Vec<_> = turns.iter().take(3).map(|(turn, steps)| (turn.text.as_str(), turn.state, steps.len())).collect();
+    assert_eq!(begun, [("first", TurnState::Done, 0), ("open", TurnState::Open, 1), ("0", TurnState::Done, 0)]);
+    assert_eq!(store.turns_after(session, 0, usize::MAX).await.unwrap(), turns[..limits::LIST_ROWS]);
+    assert_eq!(store.turns_after(session + 2, 0, 10).await.unwrap(), []);
 }
 
 #[tokio::test]
