@@ -10,7 +10,7 @@ mod run;
 mod step;
 mod tool;
 
-pub use agent::{Agent, AgentError, Answer, Limits, Outcome, Overflow, Question, Settings, parse_steps};
+pub use agent::{Agent, AgentError, Answer, LONGEST_TURN, Limits, Outcome, Overflow, Question, Settings, parse_steps};
 pub use approval::{Decision, Rule, Verdict, call_hash, decide};
 pub use context::{SYSTEM_BLOCK, user_message};
 pub use event::{Event, Stage, TurnResult, TurnTimings};

@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
     /// The turn that the context begins with: the one the last turn began with, as long as all fits in three quarters of the
     /// context; else the oldest with which the history fits in half of it, so that the prefix is given up seldom.
     async fn window_start(&mut self, content: &str) -> Result<i64, AgentError> {
-        let engine = &self.agent.engine;
+        let Agent { engine, toolbox, .. } = self.agent;
         let context = engine.info().context;
         let this = self.turn.id;
         let mut texts = vec![content.to_owned()];
@@ -132,10 +132,13 @@ impl<'a> Run<'a> {
         }
         let newest = &history[history.len().saturating_sub(HISTORY_TURNS / 2)..];
         let ids: Vec<i64> = newest.iter().map(|(row, _)| row.id).collect();
+        // Block and tools are there in any case.
+        let schemas = serde_json::to_string(&toolbox.schemas()).unwrap_or_default();
+        texts.push(SYSTEM_BLOCK.to_owned() + &schemas);
         texts.extend(newest.iter().map(|(row, steps)| text_of(&past_messages(row, steps))));
         let counts = engine.count_tokens(texts).await?;
-        let mut sum = counts[0];
-        let fitting = ids.iter().zip(&counts[1..]).rev().take_while(|(_, count)| {
+        let mut sum = counts[0] + counts[1];
+        let fitting = ids.iter().zip(&counts[2..]).rev().take_while(|(_, count)| {
             sum += **count;
             sum <= context / 2
         });

@@ -25,7 +25,7 @@ pub enum Effect {
 /// What a run may use.
 #[derive(Debug, Clone)]
 pub struct ToolContext {
-    /// The same for every run of the same call, also after a crash: `turn/call`. Makes a repeated write recognisable.
+    /// The same for every run of the same call, also after a crash: `turn-call`, such as `7-call_2`. Makes a repeated write recognisable.
     pub key: String,
     /// The turn, for provenance.
     pub turn: i64,
