@@ -12,7 +12,7 @@ use crate::text::{count, thousands};
 use crate::workspace::{Target, Workspace};
 use crate::write_file::FOLDER_MODE;
 
-/// Bytes of a file that can be edited; a larger one is refused, since it is held in memory.
+/// Bytes of a file that can be edited, and of what it becomes; more is refused, since both are held in memory.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// See the file's head.
@@ -113,7 +113,15 @@ fn replace(text: &str, path: &str, old: &str, new: &str, all: bool) -> Result<(S
     match found {
         0 => Err(fail(format!("the old text does not occur in {path}"))),
         n if n > 1 && !all => Err(fail(format!("the old text occurs {n} times in {path}; give more of the text around it, or set `all`"))),
-        n => Ok((text.replace(old, new), n)),
+        n => {
+            // Not too large for a number: each length is that of a text in memory, and `n` is at most the first of them.
+            let bytes = text.len() as u64 - n * old.len() as u64 + n * new.len() as u64;
+            if bytes > MAX_BYTES {
+                let (bytes, most) = (thousands(bytes), thousands(MAX_BYTES));
+                return Err(fail(format!("{path} would have {bytes} bytes then; at most {most} can be written, use the shell")));
+            }
+            Ok((text.replace(old, new), n))
+        }
     }
 }
 
@@ -174,6 +182,17 @@ mod tests {
         check(b"", everywhere("x", "y"), absent, b"");
         check(b"abc", arguments("", "y"), Err("the old text is empty"), b"abc");
         check(b"abc", arguments("b", "b"), Err("the old and the new text are the same"), b"abc");
+    }
+
+    #[test]
+    fn what_would_become_too_large_is_refused() {
+        const HALF: usize = MAX_BYTES as usize / 2;
+        let half = vec![b'x'; HALF];
+        check(&half, everywhere("x", "yy"), Ok("edited a.txt: 8388608 replacements"), &vec![b'y'; 2 * HALF]);
+        let expected = |bytes| format!("a.txt would have {bytes} bytes then; at most 16,777,216 can be written, use the shell");
+        check(&half, everywhere("x", "yyy"), Err(&expected("25,165,824")), &half);
+        check(&half, everywhere("x", &"y".repeat(10_000)), Err(&expected("83,886,080,000")), &half);
+        check(b"x", arguments("x", &"y".repeat(2 * HALF + 1)), Err(&expected("16,777,217")), b"x");
     }
 
     #[test]

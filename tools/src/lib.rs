@@ -24,8 +24,8 @@ mod testing;
 
 use std::time::Duration;
 
-use agent::Tool;
 use agent::memory::Store;
+use agent::{Effect, Tool};
 
 pub use output::OutputFolder;
 pub use shell::Environment;
@@ -85,6 +85,24 @@ pub fn builtin(settings: &Settings) -> Vec<Box<dyn Tool>> {
     ]
 }
 
+/// The built-in tools' names and effects, in the order of [`builtin`]: what can be said of them without a workspace or a store.
+const EFFECTS: &[(&str, Effect)] = &[
+    ("shell", Effect::Write),
+    ("read_file", Effect::Read),
+    ("write_file", Effect::Write),
+    ("edit_file", Effect::Write),
+    ("list_dir", Effect::Read),
+    ("search_files", Effect::Read),
+    ("remember", Effect::Read),
+    ("recall", Effect::Read),
+];
+
+/// The declared effect of the built-in tool `name`; `None` if there is none of that name.
+#[must_use]
+pub fn effect_of(name: &str) -> Option<Effect> {
+    EFFECTS.iter().find(|(tool, _)| *tool == name).map(|(_, effect)| *effect)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +131,10 @@ mod tests {
             "recall query Read",
         ];
         assert_eq!(all, expected);
+        let effects: Vec<_> = tools.iter().map(|tool| (tool.schema().name, tool.effect())).collect();
+        let listed: Vec<_> = EFFECTS.iter().map(|(name, effect)| ((*name).to_owned(), *effect)).collect();
+        assert_eq!(listed, effects);
+        assert_eq!([effect_of("shell"), effect_of("recall"), effect_of("fly")], [Some(Effect::Write), Some(Effect::Read), None]);
     }
 
     /// The system block has 3,000 tokens for persona, tools and rules. JSON text has about three bytes a token.

@@ -50,7 +50,7 @@ impl OutputFolder {
         [head, "[…]", tail, &note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
     }
 
-    /// Saves `text`, and returns its path relative to the workspace, such as `.paguro/output/7-2.txt` for the key `7/2`.
+    /// Saves `text`, and returns its path relative to the workspace, such as `.paguro/output/7-call-2.txt` for the key `7-call_2`.
     ///
     /// # Errors
     /// If it cannot be written; the sentence says why.

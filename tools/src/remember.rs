@@ -70,9 +70,9 @@ mod tests {
             let kept = crate::testing::wait(bench.store.list(10, 0)).unwrap();
             assert_eq!(kept.iter().rev().map(|note| note.text.as_str()).collect::<Vec<_>>(), notes);
         };
-        check("7/1", " my bike is green\n", Ok("remembered"), &["my bike is green"]);
-        check("7/1", "my bike is green", Ok("remembered"), &["my bike is green"]);
-        check("7/2", "I live in Kraków", Ok("remembered"), &["my bike is green", "I live in Kraków"]);
-        check("7/3", " ", Err("the text is empty"), &["my bike is green", "I live in Kraków"]);
+        check("7-call_1", " my bike is green\n", Ok("remembered"), &["my bike is green"]);
+        check("7-call_1", "my bike is green", Ok("remembered"), &["my bike is green"]);
+        check("7-call_2", "I live in Kraków", Ok("remembered"), &["my bike is green", "I live in Kraków"]);
+        check("7-call_3", " ", Err("the text is empty"), &["my bike is green", "I live in Kraków"]);
     }
 }

@@ -3,6 +3,9 @@
 //! Nothing that a command starts outlives it, as far as its process group reaches: the group is killed when the shell
 //! has ended, when the time is over, and when the run is dropped. A process that leaves the group on purpose (`setsid`) is
 //! not caught here; neither is any access of the command's to the rest of the machine restricted here.
+//!
+//! When this program itself is killed (`kill -9`, out of memory), nobody is left to kill the group: a running command goes on until it
+//! ends by itself. Linux has a signal for a parent's death, but it must be asked for between fork and exec, which takes `unsafe`.
 
 mod capture;
 

@@ -26,7 +26,7 @@ impl Bench {
         std::fs::create_dir(folder.path().join("outside")).unwrap();
         std::fs::write(folder.path().join("outside/secret.txt"), "secret\n").unwrap();
         let workspace = Workspace::open(&folder.path().join("workspace")).unwrap();
-        let context = ToolContext { key: "7/2".into(), turn: 7, timeout: Duration::from_secs(60) };
+        let context = ToolContext { key: "7-call_2".into(), turn: 7, timeout: Duration::from_secs(60) };
         let store = Store::in_memory().unwrap();
         Self { folder, workspace, store, context }
     }

@@ -4,8 +4,9 @@
 //! Linux, step by step elsewhere), so there is no moment between a check and a use in which a link could be swapped.
 //! The check of the path's text that comes first is only for a clearer message.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use agent::ToolError;
@@ -19,6 +20,9 @@ use crate::call::fail;
 
 /// The folder under the workspace that is the program's own: saved outputs.
 pub(crate) const OWN_FOLDER: &str = ".paguro";
+
+/// Links that are followed on one path: Linux's own limit.
+const MAX_LINKS: usize = 40;
 
 /// Why there is no workspace.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,39 @@ impl Workspace {
         &self.root
     }
 
+    /// Whether writing in the workspace could change what `path` is: it lies in the workspace or is the workspace itself, or
+    /// the way to it leads through the workspace, by any link. `path` may be missing; so may folders above it. One that cannot
+    /// be followed counts as inside. For the program's own files, which must stay out of the model's reach.
+    #[must_use]
+    pub fn contains(&self, path: &Path) -> bool {
+        // By number rather than by name, which a second mount or a file system without case would deceive.
+        let identity = |place: &Path| std::fs::metadata(place).map(|found| (found.dev(), found.ino()));
+        let (Ok(path), Ok(root)) = (std::path::absolute(path), identity(&self.root)) else { return true };
+        let mut place = PathBuf::new();
+        let mut links = 0;
+        let mut ahead: Vec<OsString> = backwards(&path);
+        while let Some(name) = ahead.pop() {
+            // `place` has no link in it, so what is above it is what is before it.
+            if name == ".." {
+                place.pop();
+                continue;
+            }
+            place.push(name);
+            if identity(&place).is_ok_and(|found| found == root) {
+                return true;
+            }
+            if let Ok(target) = place.read_link() {
+                links += 1;
+                if links > MAX_LINKS {
+                    return true;
+                }
+                place.pop();
+                ahead.extend(backwards(&target));
+            }
+        }
+        false
+    }
+
     /// Finds what a model's `path` names: relative to the workspace, or absolute and inside it. `..` is taken from the
     /// text of the path, before any link is followed. Nothing is opened yet but the workspace itself.
     pub(crate) fn locate(&self, path: &str) -> Result<Target, ToolError> {
@@ -95,6 +132,11 @@ impl Workspace {
         }
         Some(relative)
     }
+}
+
+/// The parts of a path, the last one first. A root among them replaces what it is pushed onto.
+fn backwards(path: &Path) -> Vec<OsString> {
+    path.components().rev().map(|part| part.as_os_str().to_owned()).collect()
 }
 
 fn outside(shown: &str) -> ToolError {

@@ -106,3 +106,43 @@ fn both_spellings_of_the_workspace_are_inside() {
         assert_eq!(bench.run(&read, json!({"path": path})), Ok("hello".into()));
     }
 }
+
+#[test]
+fn the_programs_own_files_are_seen_through_links() {
+    let bench = Bench::new();
+    let root = bench.workspace.root().to_owned();
+    let home = root.parent().unwrap().to_owned();
+    bench.write("dir/paguro.toml", "x");
+    bench.link(bench.outside(""), "leads-out");
+    let link = |target: &Path, name: &str| {
+        std::os::unix::fs::symlink(target, bench.outside(name)).unwrap();
+        bench.outside(name)
+    };
+    link(Path::new("loop"), "loop");
+    let check = |path: &Path, expected: bool| assert_eq!(bench.workspace.contains(path), expected, "{}", path.display());
+    // The usual place: the workspace lies in the home and the home not in it.
+    check(&home, false);
+    check(&home.join("paguro.toml"), false);
+    check(&home.join("workspace-2/paguro.toml"), false);
+    check(&bench.outside("missing/paguro.toml"), false);
+    check(&root.join("../paguro.toml"), true);
+    check(Path::new("/"), false);
+    check(&root, true);
+    check(&root.join("dir/paguro.toml"), true);
+    check(&root.join("missing/paguro.toml"), true);
+    check(&bench.outside("../workspace/dir"), true);
+    // A link that the model could change, though what it leads to is out of reach; and the other way round.
+    check(&root.join("leads-out/secret.txt"), true);
+    check(&link(&root.join("dir/paguro.toml"), "file"), true);
+    check(&link(&root.join("dir/missing.toml"), "dangling"), true);
+    check(&link(Path::new("../workspace/dir"), "folder").join("missing.toml"), true);
+    check(&link(&root.join("leads-out/secret.txt"), "through"), true);
+    check(&link(&home, "home").join("paguro.toml"), false);
+    check(&bench.outside("loop"), true);
+    // Above everything.
+    let all = Workspace::open(Path::new("/")).unwrap();
+    assert!(all.contains(&home) && all.contains(Path::new("/")));
+    // The workspace by another name.
+    let by_link = Workspace::open(&link(&root, "workspace")).unwrap();
+    assert!(by_link.contains(&root.join("dir")) && !by_link.contains(&bench.outside("secret.txt")));
+}
