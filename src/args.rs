@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use channels::terminal::{Approve, Format};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[derive(Debug, Parser)]
@@ -45,8 +46,8 @@ pub struct AskArgs {
     pub prompt: Option<String>,
     #[command(flatten)]
     pub turn: TurnArgs,
-    /// How to print the answer
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    /// How to print the answer: text, json (the last event) or jsonl (one event a line)
+    #[arg(long, default_value_t = Format::Text)]
     pub format: Format,
 }
 
@@ -55,8 +56,8 @@ pub struct TurnArgs {
     /// The conversation to go on with; without it `ask` starts a new one
     #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
-    /// What to do when a tool call needs approval
-    #[arg(long, value_enum, default_value_t = Approve::Prompt)]
+    /// What to do when a tool call needs approval: prompt (without a terminal the answer is no), deny or all
+    #[arg(long, default_value_t = Approve::Prompt)]
     pub approve: Approve,
     /// A model's name or path, `demo`, or `script:FILE`
     #[arg(long, value_name = "NAME|PATH")]
@@ -70,23 +71,6 @@ pub struct TurnArgs {
     /// Most time for one turn, such as 90s, 5m or 1h
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub timeout: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Text,
-    Json,
-    Jsonl,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Approve {
-    /// Ask on the terminal; without one the answer is no
-    Prompt,
-    /// The answer is always no
-    Deny,
-    /// The answer is always yes
-    All,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -127,15 +111,15 @@ pub enum MemoryCommand {
         /// What to look for
         query: String,
         /// Most results
-        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
-        limit: u16,
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=memory::limits::SEARCH_RESULTS as i64))]
+        limit: u32,
         #[command(flatten)]
         list: ListArgs,
     },
     /// Show notes, newest first
     List {
         /// Most notes
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=memory::limits::LIST_ROWS as i64))]
         limit: u32,
         #[command(flatten)]
         list: ListArgs,
@@ -216,7 +200,11 @@ fn duration(text: &str) -> Result<Duration, String> {
             Duration::try_from(span).map_err(|_| format!("not a time from now on; {example}"))?
         }
     };
-    if time.is_zero() { Err(format!("no time at all; {example}")) } else { Ok(time) }
+    match time {
+        time if time.is_zero() => Err(format!("no time at all; {example}")),
+        time if time > agent::LONGEST_TURN => Err("more than a year; give less".to_owned()),
+        time => Ok(time),
+    }
 }
 
 #[cfg(test)]
@@ -233,7 +221,7 @@ mod tests {
         check("1.5", Some(1.5));
         check("1h30m", Some(5400.0));
         check("500ms", Some(0.5));
-        for bad in ["0", "0s", "-5s", "-1", "soon", "", "NaN", "inf", "1e300"] {
+        for bad in ["0", "0s", "-5s", "-1", "soon", "", "NaN", "inf", "1e300", "1e19", "366d"] {
             check(bad, None);
         }
     }

@@ -134,7 +134,36 @@ impl Config {
             }
             toml::Value::Table(table.clone()).try_into::<Self>().map_err(|e| ConfigError(format!("{name}: {}", sentence(&e))))?;
         }
-        toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| ConfigError(format!("{here}: {}", sentence(&e))))
+        let config: Self =
+            toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| ConfigError(format!("{here}: {}", sentence(&e))))?;
+        config.check().map_err(|e| ConfigError(format!("{here}: {e}")))?;
+        Ok(config)
+    }
+
+    /// Values that the types alone let through.
+    fn check(&self) -> Result<(), String> {
+        let (model, limits, year) = (&self.model, &self.limits, agent::LONGEST_TURN.as_secs());
+        let ranges = [
+            ("model.context", model.context.map(u64::from), 64, u64::from(i32::MAX as u32)),
+            ("model.batch", Some(model.batch.into()), 1, 65_536),
+            ("model.threads", model.threads.map(u64::from), 1, 1024),
+            ("limits.max_steps", Some(limits.max_steps.into()), 1, 1_000),
+            ("limits.max_tokens", Some(limits.max_tokens.into()), 1, u64::from(u32::MAX)),
+            ("limits.timeout_s", Some(limits.timeout_s), 1, year),
+            ("limits.tool_timeout_s", Some(limits.tool_timeout_s), 1, year),
+            ("limits.tool_output_tokens", Some(limits.tool_output_tokens.into()), 16, 1_000_000),
+        ];
+        for (key, value, least, most) in ranges {
+            if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
+                return Err(format!("`{key}` is {value}; give a number from {least} to {most}"));
+            }
+        }
+        match self.policy.iter().position(|rule| rule.command.is_some() && rule.tool != "shell") {
+            Some(index) => {
+                Err(format!("policy {} has a `command` for the tool `{}`; only `shell` has commands", index + 1, self.policy[index].tool))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The whole configuration as TOML. A value that is `None` is left out.
@@ -204,6 +233,14 @@ pub const TEMPLATE: &str = "\
 # timeout_s = 1800
 # tool_timeout_s = 600         # one tool call
 # tool_output_tokens = 2000    # the rest of a longer output is kept in a file
+
+[embedder]                     # finds notes by meaning
+# file = \"models/embed.gguf\"
+
+[telegram]                     # used by the always-on process
+# token_file = \"telegram.token\"
+# owners = [123456789]
+# api_url = \"https://api.telegram.org\"
 
 [tools]
 # workspace = \"workspace\"      # the only folder that the tools may read and write
@@ -280,6 +317,10 @@ mod tests {
         check("[modle]\n", &[], "FILE, line 1: unknown key `modle`; did you mean `model`?");
         check("[telegram]\ntoken = 'x'", &[], "FILE, line 2: unknown key `token`; did you mean `token_file`?");
         check("", &[("PAGURO_MODEL_CONTEX", "1")], "PAGURO_MODEL_CONTEX: unknown key `contex`; did you mean `context`?");
+        check("[limits]\nmax_steps = 0", &[], "FILE: `limits.max_steps` is 0; give a number from 1 to 1000");
+        check("[model]\ncontext = 0", &[], "FILE: `model.context` is 0; give a number from 64 to 2147483647");
+        let rule = "[[policy]]\ntool = 'read_file'\ncommand = 'x'\ndecision = 'deny'";
+        check(rule, &[], "FILE: policy 1 has a `command` for the tool `read_file`; only `shell` has commands");
         let wrong = load("[model]\ncontext = 'big'", &[]).unwrap_err();
         assert!(wrong.starts_with("FILE, line 2: ") && !wrong.contains('\n'), "{wrong}");
         assert!(load("a b", &[]).unwrap_err().starts_with("FILE, line 1: "));

@@ -3,7 +3,8 @@
 
 use std::process::ExitCode;
 
-use agent::{AgentError, TurnResult};
+use agent::AgentError;
+use channels::terminal::Ended;
 use engine::EngineError;
 use memory::StoreError;
 
@@ -28,7 +29,8 @@ pub const LIMIT: u8 = 4;
 pub const INTERRUPTED: u8 = 130;
 
 /// The status of a turn that ended.
-pub fn of_result(result: &TurnResult) -> ExitCode {
+pub fn of_turn(ended: &Ended) -> ExitCode {
+    let Ended::Finished(result) = ended else { return ExitCode::from(INTERRUPTED) };
     ExitCode::from(match (&result.failure, result.limit) {
         (None, _) => ANSWERED,
         (Some(_), true) => LIMIT,
@@ -47,19 +49,23 @@ pub fn of_error(error: &anyhow::Error) -> (u8, &'static str) {
     }
     let agent = error.downcast_ref::<Shown>().map(|shown| &shown.0).or(error.downcast_ref::<AgentError>());
     let engine = error.downcast_ref::<EngineError>().or(match agent {
-        Some(AgentError::Engine(engine)) => Some(engine),
+        Some(AgentError::Engine(engine, _)) => Some(engine),
         _ => None,
     });
-    if let Some(engine) = engine {
-        return match engine {
-            EngineError::PromptTooLong { .. } => (BAD_INPUT, "prompt_too_long"),
+    let code = agent.map_or("failed", AgentError::code);
+    match engine {
+        Some(EngineError::PromptTooLong { .. }) => (BAD_INPUT, "prompt_too_long"),
+        Some(
             EngineError::NoSuchModel { .. }
             | EngineError::BadModel { .. }
             | EngineError::NoTemplate { .. }
-            | EngineError::BadScript { .. } => (BAD_INPUT, "bad_model"),
-            EngineError::LoadCancelled => (INTERRUPTED, "interrupted"),
-            _ => (FAILED, "engine"),
-        };
+            | EngineError::BadScript { .. }
+            | EngineError::NoContext { .. },
+        ) => (BAD_INPUT, "bad_model"),
+        Some(EngineError::LoadCancelled) => (INTERRUPTED, "interrupted"),
+        Some(_) => (FAILED, "model"),
+        None if matches!(error.downcast_ref(), Some(StoreError::AmbiguousSession { .. })) => (BAD_INPUT, "bad_input"),
+        None if error.is::<StoreError>() => (FAILED, "memory"),
+        None => (FAILED, code),
     }
-    if error.is::<StoreError>() || agent.is_some() { (FAILED, "memory") } else { (FAILED, "failed") }
 }

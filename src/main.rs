@@ -1,6 +1,22 @@
 //! The executable: parse arguments, build the parts, run them. The only reader of arguments, environment, clock and signals.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
+/// A line on standard output; the function returns the error if it cannot be written.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        writeln!(std::io::stdout(), $($words)*)?
+    }};
+}
+
+/// A line on standard error. That nobody reads it changes nothing.
+macro_rules! tell {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 mod args;
 mod commands;
 mod config;
@@ -15,23 +31,51 @@ use args::{Cli, Command};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     match run(cli) {
         Ok(status) => status,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has had enough of a listing
         Err(error) => {
             let (status, _) = exit::of_error(&error);
-            // One line, whatever the error's parts hold.
+            if error.is::<commands::ask::Shown>() {
+                return ExitCode::from(status);
+            }
+            // One line, whatever the error's parts hold, and nothing in it that drives a terminal.
             let message = format!("{error:#}").replace('\n', " ");
-            eprintln!("paguro: {message}");
+            tell!("paguro: {}", channels::visible(&message));
             ExitCode::from(status)
         }
     }
 }
 
+/// Help as it is; anything else is bad usage, told in one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A closed pipe is no failure of help.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    // What is wrong, and the values that are possible; then come usage and a hint, which `--help` has too.
+    let wrong: Vec<&str> =
+        text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim).filter(|line| !line.is_empty()).collect();
+    let wrong: Vec<&str> = wrong.into_iter().filter(|line| !line.starts_with("For more information")).collect();
+    let wrong = wrong.join(" ");
+    tell!("paguro: {} (`paguro --help` shows the commands)", wrong.trim_start_matches("error: "));
+    ExitCode::from(exit::BAD_INPUT)
+}
+
+/// Whether standard output was closed while a listing was written. `ask` has a sentence of its own for that.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 fn run(cli: Cli) -> Result<ExitCode> {
     let Some(command) = cli.command else {
-        version();
-        return Ok(ExitCode::SUCCESS);
+        return version();
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime.block_on(async {
@@ -51,8 +95,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
     status
 }
 
-fn version() {
-    println!("paguro {} ({})", env!("CARGO_PKG_VERSION"), env!("PAGURO_COMMIT"));
-    println!("llama.cpp {}", engine::llama_build());
-    println!("backends: {}", engine::backends().join(", "));
+fn version() -> Result<ExitCode> {
+    say!("paguro {} ({})", env!("CARGO_PKG_VERSION"), env!("PAGURO_COMMIT"));
+    say!("llama.cpp {}", engine::llama_build());
+    say!("backends: {}", engine::backends().join(", "));
+    Ok(ExitCode::SUCCESS)
 }

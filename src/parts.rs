@@ -9,20 +9,23 @@ use std::time::{Duration, Instant};
 
 use agent::{Agent, Event, Limits, Settings, Stage, Toolbox};
 use anyhow::Result;
-use channels::terminal::{Interrupt, Printer};
+use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, Engine, LoadOptions, ModelSource};
 use memory::Store;
 use tokio::sync::mpsc;
 use tools::{OutputFolder, Workspace};
 
-use crate::args::{Format, TurnArgs};
+use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
-use crate::config::{self, Config};
-use crate::exit::{BadInput, Interrupted};
+use crate::config::Config;
+use crate::exit::{self, BadInput, Interrupted};
 use crate::home::Home;
 
 /// A load that is over by then shows no progress.
 const QUICK_LOAD: Duration = Duration::from_millis(500);
+
+/// Two signals within this time mean that the first was not enough.
+const IMPATIENCE: Duration = Duration::from_millis(700);
 
 /// The model inside the executable.
 static DEMO: &[u8] = include_bytes!("../models/demo/demo.gguf");
@@ -49,6 +52,20 @@ impl Context {
 
     pub fn workspace(&self) -> PathBuf {
         self.home.resolve(&self.config.tools.workspace)
+    }
+
+    /// The workspace. It must not hold the program's own files: what is in it is read without asking.
+    pub fn open_workspace(&self) -> Result<Workspace> {
+        let workspace = Workspace::open(&self.workspace())?;
+        for own in [&self.home.data, &self.home.config] {
+            if workspace.contains(own) {
+                let (root, own) = (workspace.root().display(), own.display());
+                let reason =
+                    format!("the workspace {root} holds {own}, which the tools must not reach; choose another `workspace` in [tools]");
+                return Err(BadInput(reason).into());
+            }
+        }
+        Ok(workspace)
     }
 
     /// Which model is meant: `--model`, else the configured one, else the demo model.
@@ -98,16 +115,38 @@ fn demo() -> ModelSource {
     ModelSource::Embedded { name: "demo", bytes: DEMO }
 }
 
-/// Ctrl-C as an [`Interrupt`].
+/// Ctrl-C, and the signals that end a program, as an [`Interrupt`]: what runs is stopped and its children with it. If the program is
+/// still there a second one ends it at once.
 pub fn on_ctrl_c() -> Interrupt {
     let interrupt = Interrupt::new();
     let raise = interrupt.clone();
     tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
+        let mut last: Option<Instant> = None;
+        while signalled().await.is_ok() {
+            if last.is_some_and(|last| last.elapsed() < IMPATIENCE) {
+                std::process::exit(exit::INTERRUPTED.into());
+            }
+            last = Some(Instant::now());
             raise.raise();
         }
     });
     interrupt
+}
+
+#[cfg(unix)]
+async fn signalled() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed,
+        _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signalled() -> io::Result<()> {
+    tokio::signal::ctrl_c().await
 }
 
 /// Loads a model and shows how far it is; Ctrl-C cancels.
@@ -158,7 +197,7 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
         tool_time: Duration::from_secs(limits.tool_timeout_s),
         output_tokens: limits.tool_output_tokens,
     };
-    let workspace = Workspace::open(&context.workspace())?;
+    let workspace = context.open_workspace()?;
     let output = OutputFolder::new(workspace.clone());
     let shown = limits.shown_tokens(engine.info().context) as usize;
     let toolbox = toolbox(workspace, store.clone(), shown);
@@ -189,20 +228,7 @@ pub fn new_session() -> String {
 
 /// A session's name as typed.
 pub fn session_name(name: Option<&str>) -> Result<String> {
-    const LONGEST: usize = 100;
-    match name {
-        None => Ok(new_session()),
-        Some(name) if name.trim().is_empty() => Err(BadInput("the session's name is empty; give --session a word".to_owned()).into()),
-        Some(name) if name.chars().any(char::is_control) || name.chars().count() > LONGEST => {
-            let reason =
-                format!("the session's name {name:?} is not a name; use at most {LONGEST} characters, none of them a control character");
-            Err(BadInput(reason).into())
-        }
-        Some(name) => Ok(name.to_owned()),
-    }
-}
-
-/// Keys of the configuration for `config show`.
-pub fn shown(context: &Context) -> std::collections::BTreeMap<String, serde_json::Value> {
-    config::flat(&context.config)
+    let Some(name) = name else { return Ok(new_session()) };
+    check_session_name(name).map_err(|e| BadInput(e.to_string()))?;
+    Ok(name.to_owned())
 }

@@ -275,7 +275,7 @@ async fn limits_end_a_reply() {
     let reply = finish(&engine, greedy(vec![user("x")], 7)).await;
     assert_eq!((reply.reason, reply.usage.completion_tokens), (FinishReason::Length, 7));
     let reply = finish(&engine, endless(greedy(vec![user("x")], 0))).await;
-    assert_eq!((reply.reason, reply.usage.completion_tokens + reply.usage.prompt_tokens), (FinishReason::Length, 512));
+    assert_eq!((reply.reason, reply.usage.completion_tokens + reply.usage.prompt_tokens), (FinishReason::ContextFull, 512));
     let deadline = Some(Instant::now());
     let reply = finish(&engine, Request { deadline, ..greedy(vec![user("x")], 7) }).await;
     assert_eq!((reply.reason, reply.usage.completion_tokens), (FinishReason::Deadline, 0));

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use agent::{Agent, Event};
 use anyhow::{Result, anyhow};
-use channels::terminal::{self, Approver, CHANNEL, Ended, Interrupt, Printer, Screen, Terminal, TurnError, deliver_unsent, run_turn};
+use channels::terminal::{Approver, CHANNEL, Ended, Format, Interrupt, Printer, Screen, TurnError, deliver_unsent, open_turns, run_turn};
 use memory::Inbound;
 
 use super::input::{self, Input, Stdin};
-use crate::args::{Approve, AskArgs, Format, TurnArgs};
+use crate::args::{AskArgs, TurnArgs};
 use crate::exit::{self, Interrupted};
 use crate::parts::{self, Context};
 
@@ -32,37 +32,21 @@ pub async fn run(args: AskArgs) -> Result<ExitCode> {
     Ok(status)
 }
 
-/// Wraps an error whose event has been printed.
+/// An error that has been shown where the turn ran: only its status is left to give.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Shown(#[from] pub agent::AgentError);
 
 /// What the printer needs to know of the world.
 pub fn screen(format: Format) -> Screen {
-    let stdout_is_terminal = io::stdout().is_terminal();
     let stderr_is_terminal = io::stderr().is_terminal();
     Screen {
-        format: match format {
-            Format::Text => terminal::Format::Text,
-            Format::Json => terminal::Format::Json,
-            Format::Jsonl => terminal::Format::Jsonl,
-        },
+        format,
         colour: std::env::var_os("NO_COLOR").is_none() && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
-        stdout_is_terminal,
+        stdout_is_terminal: io::stdout().is_terminal(),
         stderr_is_terminal,
+        details: stderr_is_terminal,
     }
-}
-
-/// Who answers questions.
-pub fn approver(approve: Approve, screen: Screen) -> Approver {
-    let mode = match approve {
-        Approve::All => terminal::Approve::All,
-        Approve::Deny => terminal::Approve::Deny,
-        Approve::Prompt => terminal::Approve::Prompt,
-    };
-    // A script whose own output nobody watches must not wait for somebody at the controlling terminal.
-    let terminal = if screen.stderr_is_terminal { Terminal::open().map(|terminal| terminal.with_colour(screen.colour)) } else { None };
-    Approver { mode, terminal }
 }
 
 async fn ask(args: &AskArgs, printer: &mut OwnPrinter) -> Result<ExitCode> {
@@ -76,34 +60,65 @@ async fn ask(args: &AskArgs, printer: &mut OwnPrinter) -> Result<ExitCode> {
     let interrupt = parts::on_ctrl_c();
     let engine = parts::load(options, printer, &interrupt).await?;
     let agent = parts::agent(&context, &args.turn, store, engine)?;
-    let approver = approver(args.turn.approve, *printer.screen());
-    // What a crash left unfinished in this session comes first; its outcome belongs to the conversation.
-    deliver_unsent(&agent, &session, printer).await?;
-    for turn in agent.store().open_turns(Some(&session)).await? {
-        printer.notice(&format!("finishing the turn that was cut off: {}", turn.text))?;
-        match args.format {
-            // Standard output is for the answer to this prompt.
-            Format::Text => {
-                let screen = Screen { stdout_is_terminal: printer.screen().stderr_is_terminal, ..*printer.screen() };
-                let mut aside = Printer::new(screen, io::stderr(), io::stderr());
-                one_turn(&agent, turn.id, &session, &mut aside, &approver, &interrupt).await?
-            }
-            Format::Json | Format::Jsonl => one_turn(&agent, turn.id, &session, printer, &approver, &interrupt).await?,
-        };
-    }
     let inbound = Inbound { channel: CHANNEL.into(), session: session.clone(), platform_id: None, text, data };
     let accepted = agent.accept(inbound).await?;
-    one_turn(&agent, accepted.turn, &session, printer, &approver, &interrupt).await
+    let approver = Approver::new(args.turn.approve, printer.screen());
+    if catch_up(&agent, &session, accepted.turn, printer, &approver, &interrupt).await? == Caught::Up {
+        return one_turn(&agent, accepted.turn, &session, printer, &approver, &interrupt).await.map(|ended| exit::of_turn(&ended));
+    }
+    agent.stop(accepted.turn).await?;
+    Err(Interrupted.into())
+}
+
+/// How far the older turns of a session are.
+#[derive(PartialEq)]
+enum Caught {
+    Up,
+    Interrupted,
+}
+
+/// What a crash left unfinished in this session comes first; its outcome belongs to the conversation. A turn that cannot be finished
+/// well must not keep the new one waiting.
+async fn catch_up(
+    agent: &Agent,
+    session: &str,
+    new: i64,
+    printer: &mut OwnPrinter,
+    approver: &Approver,
+    interrupt: &Interrupt,
+) -> Result<Caught> {
+    deliver_unsent(agent, session, printer).await?;
+    let approver = approver.for_resumed();
+    let screen = *printer.screen();
+    for turn in open_turns(agent, session).await?.into_iter().filter(|turn| turn.id < new) {
+        printer.notice(&format!("finishing the turn that was cut off: {}", turn.text))?;
+        let ended = match screen.format {
+            // Standard output is for the answer to this prompt.
+            Format::Text => {
+                let screen = Screen { stdout_is_terminal: screen.stderr_is_terminal, ..screen };
+                let mut aside = Printer::new(screen, io::stderr(), io::stderr());
+                one_turn(agent, turn.id, session, &mut aside, &approver, interrupt).await
+            }
+            Format::Json | Format::Jsonl => one_turn(agent, turn.id, session, printer, &approver, interrupt).await,
+        };
+        match ended {
+            Ok(Ended::Stopped) => return Ok(Caught::Interrupted),
+            Ok(Ended::Finished(_)) => {}
+            Err(error) if error.is::<Shown>() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Caught::Up)
 }
 
 /// Without a configured model the demo model answers, and says what it is.
 pub fn say_if_demo(context: &Context, turn: &TurnArgs) {
     if turn.model.is_none() && context.config.model.file.is_none() {
-        eprintln!("paguro: no model is configured, so the embedded demo model answers; it can only show the tools (`paguro config init`)");
+        tell!("paguro: no model is configured, so the embedded demo model answers; it can only show the tools (`paguro config init`)");
     }
 }
 
-/// Runs a turn to its end and gives its status. If standard output closes, the turn goes on without it: the journal has the reply.
+/// Runs a turn to its end. If standard output closes, the turn goes on without it: the journal has the reply.
 async fn one_turn<O: Write, E: Write>(
     agent: &Agent,
     turn: i64,
@@ -111,17 +126,14 @@ async fn one_turn<O: Write, E: Write>(
     printer: &mut Printer<O, E>,
     approver: &Approver,
     interrupt: &Interrupt,
-) -> Result<ExitCode> {
+) -> Result<Ended> {
     match run_turn(agent, turn, printer, approver, interrupt).await {
-        Ok(Ended::Finished(result)) => Ok(exit::of_result(&result)),
-        Ok(Ended::Stopped) => Err(Interrupted.into()),
+        Ok(ended) => Ok(ended),
         Err(TurnError::Agent(error)) => Err(Shown(error).into()),
-        Err(TurnError::Output(error)) => {
-            let mut nowhere = Printer::new(*printer.screen(), io::sink(), io::sink());
-            // The reply stays unsent in the journal: the next `ask` in this session shows it.
-            let _ = run_turn(agent, turn, &mut nowhere, approver, interrupt).await;
-            Err(closed(&error, Some(session)))
-        }
+        Err(TurnError::Output { error, ended }) => match *ended {
+            Ok(_) => Err(closed(&error, Some(session))),
+            Err(failed) => Err(failed.into()),
+        },
     }
 }
 

@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use channels::terminal::{ChatError, ChatOptions, Printer};
+use channels::terminal::{ChatError, ChatOptions, Format, Printer};
 
 use super::ask::{say_if_demo, screen};
-use crate::args::{Approve, Format, TurnArgs};
+use crate::args::TurnArgs;
 use crate::exit::Interrupted;
 use crate::parts::{self, Context};
 
@@ -26,13 +26,8 @@ pub async fn run(args: TurnArgs) -> Result<ExitCode> {
     let engine = parts::load(options, &mut printer, &interrupt).await?;
     printer.settle()?;
     let agent = parts::agent(&context, &args, store, engine)?;
-    let approve = match args.approve {
-        Approve::Prompt => channels::terminal::Approve::Prompt,
-        Approve::Deny => channels::terminal::Approve::Deny,
-        Approve::All => channels::terminal::Approve::All,
-    };
     let history_file = context.home.data.join("chat_history");
-    let options = ChatOptions { session, approve, history_file, screen, stdin_is_terminal: io::stdin().is_terminal() };
+    let options = ChatOptions { session, approve: args.approve, history_file, screen, stdin_is_terminal: io::stdin().is_terminal() };
     match channels::terminal::chat(&agent, options, &interrupt).await {
         Err(ChatError::Interrupted) => Err(Interrupted.into()),
         ended => {

@@ -4,17 +4,14 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use agent::Effect;
 use anyhow::{Context as _, Result};
-use memory::Store;
-use tools::Workspace;
 
 use super::print_json;
 use crate::args::{ConfigCommand, ListArgs, ListFormat};
-use crate::config::TEMPLATE;
+use crate::config::{TEMPLATE, flat};
 use crate::exit::BadInput;
 use crate::home::Home;
-use crate::parts::{Context, shown, toolbox};
+use crate::parts::Context;
 
 pub fn run(command: &ConfigCommand) -> Result<ExitCode> {
     match command {
@@ -43,30 +40,31 @@ fn init() -> Result<()> {
         Err(e) => return Err(e).with_context(|| format!("{} cannot be written", file.display())),
     };
     out.write_all(TEMPLATE.as_bytes()).with_context(|| format!("{} cannot be written", file.display()))?;
-    println!("wrote {}; every key in it shows its default", file.display());
+    say!("wrote {}; every key in it shows its default", file.display());
     Ok(())
 }
 
 fn check() -> Result<()> {
     let context = Context::read()?;
     context.source(None)?;
+    context.open_workspace()?;
     let file = &context.home.config;
     if file.exists() {
-        println!("{} is good", file.display());
+        say!("{} is good", file.display());
     } else {
-        println!("there is no {}; the defaults are in use (`paguro config init` writes a file to start from)", file.display());
+        say!("there is no {}; the defaults are in use (`paguro config init` writes a file to start from)", file.display());
     }
     Ok(())
 }
 
 fn show(list: &ListArgs) -> Result<()> {
     let context = Context::read()?;
-    let keys = shown(&context);
+    let keys = flat(&context.config);
     match list.format {
         ListFormat::Json => print_json(&keys),
         ListFormat::Text => {
-            println!("# {}", context.home.config.display());
-            print!("{}", context.config.to_toml());
+            say!("# {}", context.home.config.display());
+            say!("{}", context.config.to_toml().trim_end());
             Ok(())
         }
     }
@@ -77,20 +75,13 @@ fn policy(tool: &str, arguments: &str, list: &ListArgs) -> Result<()> {
     let arguments: serde_json::Value = serde_json::from_str(arguments).ok().filter(serde_json::Value::is_object).ok_or_else(|| {
         BadInput(format!("{arguments} is not a JSON object; give the tool's arguments, such as '{{\"command\":\"ls\"}}'"))
     })?;
-    let verdict = agent::decide(&context.config.policy, tool, effect_of(&context, tool)?, &arguments);
+    let verdict = agent::decide(&context.config.policy, tool, tools::effect_of(tool), &arguments);
     match list.format {
         ListFormat::Json => print_json(&verdict),
         ListFormat::Text => {
             let decision = serde_json::to_value(verdict.decision)?;
-            println!("{} ({}): {}", decision.as_str().unwrap_or_default(), verdict.rule, verdict.reason);
+            say!("{} ({}): {}", decision.as_str().unwrap_or_default(), verdict.rule, verdict.reason);
             Ok(())
         }
     }
-}
-
-/// The declared effect of a built-in tool.
-fn effect_of(context: &Context, tool: &str) -> Result<Option<Effect>> {
-    let workspace = Workspace::open(&context.workspace())?;
-    let tools = toolbox(workspace, Store::in_memory()?, tools::DEFAULT_OUTPUT_TOKENS);
-    Ok(tools.get(tool).map(agent::Tool::effect))
 }

@@ -1,18 +1,19 @@
 //! `paguro demo`: a guided tour on real input. Everything in it is the real thing: the embedded model, the journal, the tools,
 //! a second process. It happens in a folder of its own, which is removed afterwards.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use agent::Agent;
-use anyhow::{Context as _, Result, bail};
-use channels::terminal::{CHANNEL, Ended, Printer, Screen, run_turn};
+use anyhow::{Context as _, Result};
+use channels::terminal::{Approve, Approver, CHANNEL, Ended, Format, Printer, Screen, run_turn};
 use memory::Inbound;
 
-use super::ask::{approver, screen};
-use crate::args::{Approve, Format, TurnArgs};
+use super::ask::screen;
+use crate::args::TurnArgs;
 use crate::config::Config;
+use crate::exit::Interrupted;
 use crate::home::Home;
 use crate::parts::{self, Context};
 
@@ -51,15 +52,15 @@ pub async fn run() -> Result<ExitCode> {
     let folder = Folder(path.clone());
     let home = Home { config: path.join("paguro.toml"), data: path.clone(), cache: path.join("cache") };
     let context = Context { home, config: Config::default() };
-    println!("A tour of paguro on its embedded demo model, in {}.", path.display());
-    println!("The model is tiny: it shows how tools, approvals and memory work, and knows nothing else.");
+    say!("A tour of paguro on its embedded demo model, in {}.", path.display());
+    say!("The model is tiny: it shows how tools, approvals and memory work, and knows nothing else.");
     {
         let agent = agent(&context).await?;
         for stop in &FIRST {
             take(&agent, stop).await?;
         }
     }
-    println!("\n── A second process asks for the fact ──\nyou: {SECOND_PROCESS}");
+    say!("\n── A second process asks for the fact ──\nyou: {SECOND_PROCESS}");
     io::stdout().flush()?;
     let program = std::env::current_exe().context("this program's own path is not known")?;
     let status = Command::new(program)
@@ -71,7 +72,7 @@ pub async fn run() -> Result<ExitCode> {
     let agent = agent(&context).await?;
     take(&agent, &LAST).await?;
     drop(agent);
-    println!("\nThat was all. `paguro config init` writes a configuration; name your model there, then `paguro chat`.");
+    say!("\nThat was all. `paguro config init` writes a configuration; name your model there, then `paguro chat`.");
     drop(folder);
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -87,16 +88,18 @@ async fn agent(context: &Context) -> Result<Agent> {
 
 /// One stop: the words, the turn as it runs, and what it cost.
 async fn take(agent: &Agent, stop: &Stop) -> Result<()> {
-    println!("\n── {} ──\nyou: {}", stop.title, stop.says);
+    say!("\n── {} ──\nyou: {}", stop.title, stop.says);
     let inbound = Inbound { channel: CHANNEL.into(), session: "tour".into(), platform_id: None, text: stop.says.into(), data: None };
     let accepted = agent.accept(inbound).await?;
-    // Tool calls are part of what the tour shows, so everything goes to standard output.
-    let screen = Screen { stdout_is_terminal: true, stderr_is_terminal: true, ..screen(Format::Text) };
+    // Tool calls and costs are what the tour is about, so all of it goes to standard output.
+    let stdout_is_terminal = io::stdout().is_terminal();
+    let screen = Screen { stdout_is_terminal, stderr_is_terminal: stdout_is_terminal, details: true, ..screen(Format::Text) };
     let mut printer = Printer::new(screen, io::stdout(), io::stdout());
-    let ended = run_turn(agent, accepted.turn, &mut printer, &approver(stop.approve, screen), &parts::on_ctrl_c()).await?;
+    let approver = Approver::new(stop.approve, &screen);
+    let ended = run_turn(agent, accepted.turn, &mut printer, &approver, &parts::on_ctrl_c()).await?;
     printer.finish()?;
     match ended {
         Ended::Finished(_) => Ok(()),
-        Ended::Stopped => bail!("the tour was stopped"),
+        Ended::Stopped => Err(Interrupted.into()),
     }
 }

@@ -1,5 +1,6 @@
 //! `paguro doctor`: is everything in place? One line a check, with the way out where something is wrong.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -40,7 +41,7 @@ pub async fn run(list: &ListArgs) -> Result<ExitCode> {
                     State::Note => "note",
                     State::Bad => "BAD ",
                 };
-                println!("{state}  {what:<14} {says}");
+                say!("{state}  {what:<14} {says}");
             }
         }
     }
@@ -83,14 +84,19 @@ async fn database(context: &Context) -> Result<(State, String)> {
     let store = context.store()?;
     store.check().await?;
     let sessions = store.sessions().await?.len();
-    let open = store.open_turns(None).await?.len();
-    let says = format!("sound, {sessions} sessions, {open} unfinished turns");
-    Ok((State::Ok, says))
+    let open = store.open_turns(None).await?;
+    let says = format!("sound, {sessions} sessions, {} unfinished turns", open.len());
+    let names: BTreeSet<String> = open.into_iter().map(|turn| turn.session_name).collect();
+    if names.is_empty() {
+        return Ok((State::Ok, says));
+    }
+    let names: Vec<String> = names.into_iter().collect();
+    Ok((State::Note, format!("{says}; the next message finishes them, in {}", names.join(", "))))
 }
 
 fn workspace(context: &Context) -> Result<(State, String)> {
     let folder = context.workspace();
-    std::fs::create_dir_all(&folder).map_err(|e| anyhow::anyhow!("{} cannot be made: {e}", folder.display()))?;
+    context.open_workspace()?;
     tempfile_in(&folder).map_err(|e| anyhow::anyhow!("{} cannot be written: {e}", folder.display()))?;
     Ok((State::Ok, folder.display().to_string()))
 }

@@ -64,7 +64,7 @@ fn read_stdin(stdin: impl Read + Send + 'static) -> Result<String, BadInput> {
         let _ = sender.send(result);
     });
     let read = receiver.recv_timeout(SILENCE).or_else(|_| {
-        eprintln!("paguro: reading standard input to its end; give </dev/null if there is none");
+        tell!("paguro: reading standard input to its end; give </dev/null if there is none");
         receiver.recv()
     });
     let bytes = match read {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use channels::visible;
 use memory::{Note, NoteRow, Store};
 use serde::Deserialize;
 use serde_json::json;
@@ -22,13 +23,13 @@ pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
     let store = Context::read()?.store()?;
     match command {
         MemoryCommand::Add { text, list } => add(&store, text, list.format).await?,
-        MemoryCommand::Search { query, limit, list } => search(&store, query, usize::from(*limit), list.format).await?,
+        MemoryCommand::Search { query, limit, list } => search(&store, query, *limit as usize, list.format).await?,
         MemoryCommand::List { limit, list } => list_notes(&store, *limit as usize, list.format).await?,
         MemoryCommand::Forget { id } => {
             if !store.forget(id).await? {
                 return Err(BadInput(format!("there is no note {id}; `paguro memory list` shows the ids")).into());
             }
-            println!("forgotten");
+            say!("forgotten");
         }
         MemoryCommand::Export { file } => export(&store, file.as_deref()).await?,
         MemoryCommand::Import { file } => import(&store, file).await?,
@@ -44,7 +45,7 @@ async fn add(store: &Store, text: &str, format: ListFormat) -> Result<()> {
     match format {
         ListFormat::Json => print_json(&note),
         ListFormat::Text => {
-            println!("kept as {}", note.id);
+            say!("kept as {}", note.id);
             Ok(())
         }
     }
@@ -56,14 +57,19 @@ async fn search(store: &Store, query: &str, limit: usize, format: ListFormat) ->
         ListFormat::Json => print_json(&json!({ "results": found })),
         ListFormat::Text => {
             for note in &found {
-                println!("{}  {}  ({})", note.id, note.text, note.why);
+                say!("{}  {}  ({})", note.id, line(&note.text), note.why);
             }
             if found.is_empty() {
-                eprintln!("nothing found");
+                tell!("nothing found");
             }
             Ok(())
         }
     }
+}
+
+/// A note on one line of a listing; what would drive a terminal is shown instead.
+fn line(text: &str) -> String {
+    visible(&text.replace('\n', "⏎")).into_owned()
 }
 
 async fn list_notes(store: &Store, limit: usize, format: ListFormat) -> Result<()> {
@@ -72,10 +78,10 @@ async fn list_notes(store: &Store, limit: usize, format: ListFormat) -> Result<(
         ListFormat::Json => print_json(&json!({ "notes": notes })),
         ListFormat::Text => {
             for NoteRow { id, text, at, .. } in &notes {
-                println!("{id}  {at}  {text}");
+                say!("{id}  {at}  {}", line(text));
             }
             if notes.is_empty() {
-                eprintln!("there are no notes yet");
+                tell!("there are no notes yet");
             }
             Ok(())
         }
@@ -100,7 +106,7 @@ async fn export(store: &Store, file: Option<&Path>) -> Result<()> {
         after = page.next;
     }
     out.flush()?;
-    eprintln!("{count} notes written");
+    tell!("{count} notes written");
     Ok(())
 }
 
@@ -134,6 +140,6 @@ async fn import(store: &Store, file: &Path) -> Result<()> {
         }
     }
     count += store.add_notes(batch).await?.len();
-    println!("{count} notes read");
+    say!("{count} notes read");
     Ok(())
 }

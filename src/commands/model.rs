@@ -16,16 +16,13 @@ pub async fn run(command: &ModelCommand) -> Result<ExitCode> {
     match list.format {
         ListFormat::Json => print_json(info)?,
         ListFormat::Text => {
-            println!("name          {}", info.name);
-            println!("architecture  {}", info.architecture);
-            println!("parameters    {}", count(info.parameters));
-            println!("weights       {}B", count(info.weight_bytes));
-            println!("context       {} tokens, trained for {}", info.context, info.trained_context);
-            println!(
-                "tools         {}",
-                if info.tools { "yes, by the template's own format" } else { "the template has no place for them" }
-            );
-            println!("loaded in     {:.0} ms", info.load_ms);
+            say!("name          {}", info.name);
+            say!("architecture  {}", info.architecture);
+            say!("parameters    {}", count(info.parameters));
+            say!("weights       {}B", count(info.weight_bytes));
+            say!("context       {} tokens, trained for {}", info.context, info.trained_context);
+            say!("tools         {}", if info.tools { "yes, by the template's own format" } else { "the template has no place for them" });
+            say!("loaded in     {:.0} ms", info.load_ms);
         }
     }
     Ok(ExitCode::SUCCESS)

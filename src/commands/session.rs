@@ -5,11 +5,12 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use agent::{Step, messages, parse_steps};
+use agent::{Failure, Step, messages, parse_steps};
 use anyhow::{Context as _, Result};
+use channels::terminal::CHANNEL;
 use channels::visible;
 use engine::{Message, Role};
-use memory::{SessionRow, Store, TurnRow};
+use memory::{SessionRow, Store, TurnRow, TurnState};
 use serde_json::{Value, json};
 
 use super::print_json;
@@ -17,8 +18,8 @@ use crate::args::{ListFormat, SessionCommand};
 use crate::exit::BadInput;
 use crate::parts::Context;
 
-/// Turns read at once; a longer conversation is shown from its last this many turns.
-const TURNS: usize = 10_000;
+/// Turns read at once.
+const PAGE: usize = 200;
 
 pub async fn run(command: &SessionCommand) -> Result<ExitCode> {
     let store = Context::read()?.store()?;
@@ -28,22 +29,31 @@ pub async fn run(command: &SessionCommand) -> Result<ExitCode> {
         SessionCommand::Export { name, file } => export(&store, name, file.as_deref()).await?,
         SessionCommand::Undo { name } => {
             let session = find(&store, name).await?;
+            // An unfinished turn is the last one; it ends here, and then it is out of the conversation like any other.
+            for turn in turns_of(&store, session.id).await?.into_iter().filter(|(turn, _)| turn.state == TurnState::Open) {
+                store.finish(turn.0.id, TurnState::Failed, Failure::Stopped.sentence(), None).await?;
+            }
             match store.undo(session.id).await? {
-                Some(turn) => println!("taken out of the conversation: {}", visible(&turn.text)),
-                None => println!("there is no turn to take out"),
+                Some(turn) => say!("taken out of the conversation: {}", visible(&turn.text)),
+                None => say!("there is no turn to take out"),
             }
         }
         SessionCommand::Rm { name } => {
-            find(&store, name).await?;
-            store.remove_session(name).await?;
-            println!("removed");
+            let session = find(&store, name).await?;
+            store.remove_session(&format!("{}/{}", session.channel, session.name)).await?;
+            say!("removed");
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn find(store: &Store, name: &str) -> Result<SessionRow> {
-    let session = store.find_session(name).await?;
+    // The terminal's own session goes before one of that name on another channel.
+    let own = if name.contains('/') { None } else { store.find_session(&format!("{CHANNEL}/{name}")).await? };
+    let session = match own {
+        Some(session) => Some(session),
+        None => store.find_session(name).await?,
+    };
     session.ok_or_else(|| BadInput(format!("there is no session {name}; `paguro session list` shows them")).into())
 }
 
@@ -53,10 +63,10 @@ async fn list_sessions(store: &Store, format: ListFormat) -> Result<()> {
         ListFormat::Json => print_json(&json!({ "sessions": sessions })),
         ListFormat::Text => {
             for SessionRow { name, channel, last, turns, .. } in &sessions {
-                println!("{name}  {channel}  {turns} turns  last {last}");
+                say!("{name}  {channel}  {turns} turns  last {last}");
             }
             if sessions.is_empty() {
-                eprintln!("there are no sessions yet");
+                tell!("there are no sessions yet");
             }
             Ok(())
         }
@@ -66,12 +76,22 @@ async fn list_sessions(store: &Store, format: ListFormat) -> Result<()> {
 /// The conversation's turns, finished and unfinished, with their steps.
 async fn turns(store: &Store, name: &str) -> Result<Vec<(TurnRow, Vec<Step>)>> {
     let session = find(store, name).await?;
-    let mut rows = store.history(session.id, TURNS).await?;
-    for turn in store.open_turns(Some(name)).await? {
-        let steps = store.steps(turn.id).await?;
-        rows.push((turn, steps));
+    turns_of(store, session.id).await
+}
+
+async fn turns_of(store: &Store, session: i64) -> Result<Vec<(TurnRow, Vec<Step>)>> {
+    let mut out: Vec<(TurnRow, Vec<Step>)> = Vec::new();
+    loop {
+        let after = out.last().map_or(0, |(turn, _)| turn.id);
+        let page = store.turns_after(session, after, PAGE).await?;
+        if page.is_empty() {
+            return Ok(out);
+        }
+        for (turn, steps) in page {
+            let steps = parse_steps(turn.id, steps)?;
+            out.push((turn, steps));
+        }
     }
-    rows.into_iter().map(|(turn, steps)| Ok((turn.clone(), parse_steps(turn.id, steps)?))).collect()
 }
 
 /// A turn's messages as they were said: the user's words without the tail that is added for the model.
@@ -97,7 +117,7 @@ async fn show(store: &Store, name: &str, format: ListFormat) -> Result<()> {
                 for message in said(turn, steps) {
                     write_message(&mut out, &message)?;
                 }
-                if turn.state != memory::TurnState::Done {
+                if turn.state != TurnState::Done {
                     writeln!(out, "  ({})", turn.outcome.as_deref().unwrap_or("not finished"))?;
                 }
             }

@@ -266,8 +266,11 @@ impl Llama<'_> {
             if let Some(reason) = limit(request, sink) {
                 return Ok(reason);
             }
-            if count(reply.tokens().len()) >= most || self.sequence.held().len() >= context {
+            if count(reply.tokens().len()) >= most {
                 return Ok(FinishReason::Length);
+            }
+            if self.sequence.held().len() >= context {
+                return Ok(FinishReason::ContextFull);
             }
             let token = reply.sample(self.sequence.logits())?;
             if measured.timings.first_token_ms == 0.0 {
