@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -95,7 +95,8 @@ async fn hold(folder: &Path, interrupt: &Interrupt) {
         overflow: Box::new(|_, text, _| text.into()),
     };
     let agent = Agent::new(engine, Store::in_memory().unwrap(), Toolbox::new(vec![Box::new(Shell)]), settings);
-    let screen = Screen { format: Format::Text, colour: true, stdout_is_terminal: true, stderr_is_terminal: true };
+    let watched = std::io::stderr().is_terminal();
+    let screen = Screen { format: Format::Text, colour: true, stdout_is_terminal: true, stderr_is_terminal: watched, details: watched };
     let history_file = folder.join("history");
     let options = ChatOptions { session: "main".into(), approve: Approve::Prompt, history_file, screen, stdin_is_terminal: true };
     chat(&agent, options, interrupt).await.unwrap();
@@ -114,6 +115,11 @@ struct Chat {
 
 impl Chat {
     fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// A chat whose standard error goes to `stderr` instead.
+    fn start_with(stderr: Option<Stdio>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pty = openpty(None, None).unwrap();
         let terminal = || Stdio::from(pty.slave.try_clone().unwrap());
@@ -125,7 +131,7 @@ impl Chat {
             .env("TERM", "xterm")
             .stdin(terminal())
             .stdout(terminal())
-            .stderr(terminal())
+            .stderr(stderr.unwrap_or_else(terminal))
             .spawn()
             .expect("setsid of util-linux");
         let keys = File::from(pty.master);
@@ -229,6 +235,19 @@ fn a_call_is_asked_about_on_the_terminal() {
     chat.sees("main ›");
     chat.types("\x04");
     assert!(chat.ends());
+}
+
+#[test]
+fn nothing_is_asked_when_nobody_watches_standard_error() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut chat = Chat::start_with(Some(log.reopen().unwrap().into()));
+    chat.types("run ls -l\r");
+    chat.sees("Refused.");
+    chat.sees("main ›");
+    chat.types("\x04");
+    assert!(chat.ends());
+    let log = std::fs::read_to_string(log.path()).unwrap();
+    assert!(log.contains("paguro: no terminal to ask on, so this is refused (--approve all would run it): shell: ls -l\n"), "{log}");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The question whether a call may run: shows exactly what would run, and takes anything but a clear yes as no.
 
+use std::time::Duration;
+
 use agent::{Answer, Question};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::tool_lines::value_text;
 use super::tty::Terminal;
@@ -13,19 +16,35 @@ const ATTEMPTS: usize = 3;
 /// Lines of a value from which their number is given, since its beginning may be out of sight.
 const MANY_LINES: usize = 10;
 
-const PROMPT: &str = "Run this? [y]es / [n]o / [n]o, because … ";
+/// Seconds of a minute.
+const MINUTE: u64 = 60;
+
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 
 impl Terminal {
-    /// Asks whether a call may run. Enter, the end of input and a terminal that fails are no. What was typed before the
-    /// question is forgotten. Dropping the future takes the question back.
-    pub async fn ask(&self, question: &Question) -> Answer {
+    /// Asks whether a call may run. Enter, the end of input, a terminal that fails and no answer within `patience` are no.
+    /// What was typed before the question is forgotten. Dropping the future takes the question back.
+    pub(super) async fn ask(&self, question: &Question, patience: Duration) -> Answer {
+        let patience_words = words(patience);
+        match timeout(patience, self.answer(question, &patience_words)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let why = format!("nobody answered within {patience_words}");
+                // A terminal that is gone needs no words; a line that is half typed is no message.
+                let _ = self.write(&format!("\n{why}\n"));
+                self.forget_typed();
+                no(Some(why))
+            }
+        }
+    }
+
+    async fn answer(&self, question: &Question, patience: &str) -> Answer {
         self.forget_typed();
         let asked = self.write(&question_text(question, self.colour()));
         let attempts = if asked.is_ok() { ATTEMPTS } else { 0 };
         for _ in 0..attempts {
-            if self.write(PROMPT).is_err() {
+            if self.write(&prompt(patience)).is_err() {
                 break;
             }
             match self.read_line().await {
@@ -46,6 +65,16 @@ impl Terminal {
         // A terminal that is gone needs no line's end.
         let _ = self.write("\n");
     }
+}
+
+fn prompt(patience: &str) -> String {
+    format!("Run this? [y]es / [n]o / [n]o, because … (no after {patience}) ")
+}
+
+/// `10 min`, `45 s`
+fn words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds >= MINUTE && seconds.is_multiple_of(MINUTE) { format!("{} min", seconds / MINUTE) } else { format!("{seconds} s") }
 }
 
 fn no(why: Option<String>) -> Answer {

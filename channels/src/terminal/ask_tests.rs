@@ -13,6 +13,9 @@ fn question(tool: &str, arguments: Value) -> Question {
     Question { cut_off: false, turn: 1, call, tool: tool.into(), arguments, hash, reason }
 }
 
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(600);
+
 /// A terminal, what is typed on it and what it shows.
 fn terminal() -> (Terminal, PipeWriter, PipeReader) {
     let ((input, typed), (seen, output)) = (pipe().unwrap(), pipe().unwrap());
@@ -28,7 +31,7 @@ fn asked(typed: &str, question: &Question) -> (Answer, String) {
     let (terminal, mut writer, mut seen) = terminal();
     writer.write_all(typed.as_bytes()).unwrap();
     drop(writer);
-    let answer = run(terminal.ask(question));
+    let answer = run(terminal.ask(question, LONG));
     drop(terminal);
     let mut shown = String::new();
     seen.read_to_string(&mut shown).unwrap();
@@ -89,9 +92,24 @@ fn what_would_run_is_shown_whole_and_as_it_is() {
 fn the_question_stands_before_the_prompt() {
     let (_, shown) = asked("hm\ny\n", &question("shell", json!({ "command": "ls" })));
     let head = "shell needs your approval: it can change things on this machine\n  command: ls\n";
-    assert_eq!(shown, format!("{head}{PROMPT}{PROMPT}"));
+    let prompt = "Run this? [y]es / [n]o / [n]o, because … (no after 10 min) ";
+    assert_eq!(shown, format!("{head}{prompt}{prompt}"));
     let (_, shown) = asked("", &question("shell", json!({ "command": "ls" })));
-    assert_eq!(shown, format!("{head}{PROMPT}\n"));
+    assert_eq!(shown, format!("{head}{prompt}\n"));
+}
+
+#[test]
+fn no_answer_is_no_after_a_while() {
+    let (terminal, mut typed, mut seen) = terminal();
+    run(async {
+        typed.write_all(b"y").unwrap(); // and no Enter
+        let answer = terminal.ask(&question("shell", json!({})), Duration::from_secs(1)).await;
+        assert_eq!(answer, Answer { allowed: false, why: Some("nobody answered within 1 s".into()) });
+    });
+    drop(terminal);
+    let mut shown = String::new();
+    seen.read_to_string(&mut shown).unwrap();
+    assert!(shown.ends_with("(no after 1 s) \nnobody answered within 1 s\n"), "{shown:?}");
 }
 
 #[test]
@@ -99,10 +117,10 @@ fn a_question_taken_back_leaves_the_next_line_alone() {
     let (terminal, mut typed, _seen) = terminal();
     run(async {
         let question = question("shell", json!({}));
-        let asking = terminal.ask(&question);
-        tokio::time::timeout(std::time::Duration::from_millis(50), asking).await.unwrap_err();
+        let asking = terminal.ask(&question, LONG);
+        timeout(Duration::from_millis(50), asking).await.unwrap_err();
         // The thread that read for it has been told to end.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         typed.write_all(b"next\nlater\n").unwrap();
         assert_eq!(terminal.read_line().await.unwrap().as_deref(), Some("next"));
         assert_eq!(terminal.read_line().await.unwrap().as_deref(), Some("later"));

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use agent::memory::Inbound;
 use agent::{Agent, AgentError};
 
+use super::approver::Approver;
 use super::command::{Action, help, parse};
 use super::input::{Input, Line, Prompt};
 use super::printer::Printer;
 use super::settings::{Approve, Interrupt, Screen};
 use super::tool_lines::one_line;
-use super::tty::{KeepMode, Terminal};
-use super::turn::{Approver, Ended, TurnError, deliver_unsent, run_turn};
+use super::tty::KeepMode;
+use super::turn::{DeliverError, Ended, TurnError, deliver_unsent, run_turn};
 use super::visible::visible_exact;
-use super::{CHANNEL, commands};
+use super::{CHANNEL, commands, session};
 
 const CYAN: &str = "\x1b[36m";
 const PLAIN: &str = "\x1b[0m";
@@ -42,20 +43,19 @@ pub enum ChatError {
     Agent(#[from] AgentError),
     /// Standard input failed.
     #[error("cannot read the input: {0}")]
-    Input(#[source] io::Error),
+    Input(io::Error),
     /// Standard output or standard error failed; with kind `BrokenPipe` nobody reads any more.
     #[error("cannot write the output: {0}")]
-    Output(#[source] io::Error),
+    Output(io::Error),
     /// Ctrl-C while a line of standard input was waited for.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// Holds a conversation until Ctrl-D, `/quit` or the end of the input. An unfinished turn of the session is finished first.
-/// What fails within a turn is shown and does not end the chat.
+/// Holds a conversation until Ctrl-D, `/quit` or the end of the input. An unfinished turn of the session is finished before
+/// anything new is run. What fails within a turn is shown and does not end the chat.
 pub async fn chat(agent: &Agent, options: ChatOptions, interrupt: &Interrupt) -> Result<(), ChatError> {
     let ChatOptions { session, approve, history_file, screen, stdin_is_terminal } = options;
-    let terminal = Terminal::open().map(|terminal| terminal.with_colour(screen.colour));
     // However the chat ends, the terminal is left as it was found.
     let _mode = if stdin_is_terminal { KeepMode::new() } else { None };
     let input = match stdin_is_terminal {
@@ -65,7 +65,7 @@ pub async fn chat(agent: &Agent, options: ChatOptions, interrupt: &Interrupt) ->
     let mut chat = Chat {
         agent,
         session,
-        approver: Approver { mode: approve, terminal },
+        approver: Approver::new(approve, &screen),
         printer: Printer::new(screen, io::stdout(), io::stderr()),
         interrupt,
         input: input.map_err(ChatError::Input)?,
@@ -134,35 +134,54 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
     /// A message: the journal has it before anything is done with it.
     async fn say(&mut self, text: String) -> Result<(), ChatError> {
         let inbound = Inbound { channel: CHANNEL.into(), session: self.session.clone(), platform_id: None, text, data: None };
-        match self.agent.accept(inbound).await {
-            Ok(accepted) => self.turn(accepted.turn).await,
-            Err(error) => self.printer.complain(&error.to_string()).map_err(ChatError::Output),
-        }
+        let accepted = match self.agent.accept(inbound).await {
+            Ok(accepted) => accepted,
+            Err(error) => return self.told(Err(error.into())),
+        };
+        // A full disk may have left an earlier one open in this very chat.
+        let finished = self.finish_open(Some(accepted.turn)).await;
+        self.told(finished)?;
+        self.turn(accepted.turn, &self.approver.clone()).await
     }
 
-    async fn turn(&mut self, turn: i64) -> Result<(), ChatError> {
-        match run_turn(self.agent, turn, &mut self.printer, &self.approver, self.interrupt).await {
+    async fn turn(&mut self, turn: i64, approver: &Approver) -> Result<(), ChatError> {
+        match run_turn(self.agent, turn, &mut self.printer, approver, self.interrupt).await {
             Ok(Ended::Finished(_)) => Ok(()),
             Ok(Ended::Stopped) => self.printer.notice("stopped").map_err(ChatError::Output),
-            // The next message may do better.
-            Err(TurnError::Agent(error)) => self.printer.complain(&error.to_string()).map_err(ChatError::Output),
-            Err(TurnError::Output(error)) => Err(ChatError::Output(error)),
+            // It has been shown, and the next message may do better.
+            Err(TurnError::Agent(_)) => Ok(()),
+            Err(TurnError::Output { error, .. }) => Err(ChatError::Output(error)),
         }
     }
 
     /// Shows what the session has not been told, and finishes what it has not finished.
-    pub(super) async fn catch_up(&mut self) -> Result<(), ChatError> {
+    async fn catch_up(&mut self) -> Result<(), ChatError> {
         deliver_unsent(self.agent, &self.session, &mut self.printer).await.map_err(|error| match error {
-            TurnError::Agent(error) => ChatError::Agent(error),
-            TurnError::Output(error) => ChatError::Output(error),
+            DeliverError::Store(error) => ChatError::Agent(error.into()),
+            DeliverError::Output(error) => ChatError::Output(error),
         })?;
-        let open = self.agent.store().open_turns(Some(&self.key())).await.map_err(AgentError::from)?;
-        for row in open {
+        self.finish_open(None).await
+    }
+
+    /// Tries once to finish each unfinished turn of the session that is older than `new`, since it is a part of what `new`
+    /// goes on from. One that fails and stays open keeps nothing waiting; `/stop` gives it up.
+    async fn finish_open(&mut self, new: Option<i64>) -> Result<(), ChatError> {
+        let open = session::open_turns(self.agent, &self.session).await.map_err(AgentError::from)?;
+        let approver = self.approver.for_resumed();
+        for row in open.iter().filter(|row| new.is_none_or(|new| row.id < new)) {
             let text = format!("finishing what was interrupted (Ctrl-C stops it): {}", one_line(&row.text));
             self.printer.notice(&text).map_err(ChatError::Output)?;
-            self.turn(row.id).await?;
+            self.turn(row.id, &approver).await?;
         }
         Ok(())
+    }
+
+    /// What the journal refuses in the middle of a chat is shown and does not end it.
+    fn told(&mut self, ended: Result<(), ChatError>) -> Result<(), ChatError> {
+        match ended {
+            Err(ChatError::Agent(error)) => self.printer.complain(&error.to_string()).map_err(ChatError::Output),
+            ended => ended,
+        }
     }
 
     async fn command(&mut self, command: Action) -> Result<(), ChatError> {
@@ -173,9 +192,9 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
             Action::Model => Ok(commands::model(self.agent)),
             Action::Sessions => commands::sessions(self.agent, &self.session).await,
             Action::Memory(query) => commands::memory(self.agent, &query).await,
-            Action::Context => commands::context(self.agent, &self.key()).await,
-            Action::Stop => commands::stop(self.agent, &self.key()).await,
-            Action::Undo => commands::undo(self.agent, &self.key()).await,
+            Action::Context => commands::context(self.agent, &self.session).await,
+            Action::Stop => commands::stop(self.agent, &self.session).await,
+            Action::Undo => commands::undo(self.agent, &self.session).await,
             Action::New(name) => return self.switch(commands::new_session(self.agent, name).await).await,
             Action::Session(name) => return self.switch(commands::find_session(self.agent, name).await).await,
             Action::Say(_) | Action::Quit => return Ok(()),
@@ -193,7 +212,8 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
                 self.session = name;
                 let text = format!("session {}", self.session);
                 self.printer.say(&text).map_err(ChatError::Output)?;
-                self.catch_up().await
+                let caught_up = self.catch_up().await;
+                self.told(caught_up)
             }
             Ok(Err(why)) => self.printer.say(&why).map_err(ChatError::Output),
             Err(error) => self.printer.complain(&error.to_string()).map_err(ChatError::Output),
@@ -211,11 +231,6 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
             }
             Err(error) => error.to_string(),
         }
-    }
-
-    /// The session in the words of the store.
-    fn key(&self) -> String {
-        commands::key(&self.session)
     }
 }
 

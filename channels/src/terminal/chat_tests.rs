@@ -1,70 +1,13 @@
 //! Whole conversations: lines in, both streams out. The model is a script and the store is in memory; all else is real.
 
-use std::io::{Cursor, Write as _, pipe};
-use std::os::fd::OwnedFd;
+use std::io::{Cursor, pipe};
 use std::time::Duration;
 
-use agent::engine::{Engine, LoadOptions, ModelSource, Sampling, ToolSchema};
-use agent::memory::{Note, Store};
-use agent::{Effect, Limits, Settings, Tool, ToolContext, ToolFuture, Toolbox};
-use serde_json::{Value, json};
+use agent::memory::{Note, TurnState};
+use serde_json::json;
 
-use super::super::settings::Format;
+use super::super::test_support::{SCREEN, accepted, agent, nobody, owner, run};
 use super::*;
-
-const SCRIPT: &str = r#"
-{"when":"^run (.*)$","role":"user","tool_calls":[{"name":"shell","arguments":{"command":"$1"}}]}
-{"when":"^error: the owner did not allow this(.*)","role":"tool","text":"Not allowed$1."}
-{"when":"^ran (.*)","role":"tool","text":"It said: $1"}
-{"when":"^slow","text":"one two three four five six seven eight nine ten","delay_ms":100}
-{"when":"^(hello|hi)","text":"Hello there."}
-"#;
-
-/// Says what it was told to run.
-struct Shell;
-
-impl Tool for Shell {
-    fn schema(&self) -> ToolSchema {
-        ToolSchema { name: "shell".into(), description: "Runs a command.".into(), parameters: json!({ "type": "object" }) }
-    }
-
-    fn effect(&self) -> Effect {
-        Effect::Write
-    }
-
-    fn run<'a>(&'a self, arguments: &'a Value, _: &'a ToolContext) -> ToolFuture<'a> {
-        Box::pin(async move { Ok(format!("ran {}", arguments["command"].as_str().unwrap_or_default())) })
-    }
-}
-
-async fn agent() -> Agent {
-    let mut script = tempfile::NamedTempFile::new().unwrap();
-    script.write_all(SCRIPT.as_bytes()).unwrap();
-    let options = LoadOptions { context: Some(4_096), ..LoadOptions::new(ModelSource::Script(script.path().into())) };
-    let engine = Engine::load(options, |_| std::ops::ControlFlow::Continue(())).await.unwrap();
-    let settings = Settings {
-        policy: Vec::new(),
-        limits: Limits::default(),
-        sampling: Sampling::default(),
-        clock: || "2026-11-21 09:41 Saturday".into(),
-        overflow: Box::new(|_, text, _| text.into()),
-    };
-    Agent::new(engine, Store::in_memory().unwrap(), Toolbox::new(vec![Box::new(Shell)]), settings)
-}
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
-}
-
-const SCREEN: Screen = Screen { format: Format::Text, colour: false, stdout_is_terminal: false, stderr_is_terminal: false };
-
-/// A terminal on which `typed` is typed.
-fn terminal(typed: &str) -> Terminal {
-    let (input, mut writer) = pipe().unwrap();
-    writer.write_all(typed.as_bytes()).unwrap();
-    let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
-    Terminal::new(std::fs::File::from(OwnedFd::from(input)), nowhere)
-}
 
 async fn chatted(agent: &Agent, approver: Approver, lines: &str) -> (String, String) {
     let (lines, interrupt) = (Cursor::new(lines.to_owned()), Interrupt::new());
@@ -74,10 +17,6 @@ async fn chatted(agent: &Agent, approver: Approver, lines: &str) -> (String, Str
     chat.hold().await.unwrap();
     let (out, err) = chat.printer.into_writers();
     (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
-}
-
-fn nobody(mode: Approve) -> Approver {
-    Approver { mode, terminal: None }
 }
 
 #[track_caller]
@@ -95,7 +34,8 @@ fn messages_are_answered_one_by_one() {
 #[test]
 fn without_a_terminal_the_answer_is_no() {
     let refused = "paguro: no terminal to ask on, so this is refused (--approve all would run it): shell: ls\n";
-    let err = format!("→ shell: ls\nshell needs an approval: it can change things on this machine\n{refused}");
+    let call = "→ shell: ls\nshell needs an approval: it can change things on this machine\n";
+    let err = format!("{call}{refused}  error: the owner did not allow this\n");
     check("run ls\n", "Not allowed.\n", &err);
 }
 
@@ -103,7 +43,7 @@ fn without_a_terminal_the_answer_is_no() {
 fn the_owner_answers() {
     run(async {
         let agent = agent().await;
-        let approver = |typed| Approver { mode: Approve::Prompt, terminal: Some(terminal(typed)) };
+        let approver = |typed| owner(Approve::Prompt, typed);
         assert_eq!(chatted(&agent, approver("y\n"), "run ls\n").await.0, "It said: ls\n");
         assert_eq!(chatted(&agent, approver("\n"), "run ls\n").await.0, "Not allowed.\n");
         assert_eq!(chatted(&agent, approver("no, because it is late\n"), "run ls\n").await.0, "Not allowed: it is late.\n");
@@ -150,7 +90,9 @@ fn sessions_are_changed() {
     let mut listed: Vec<&str> = lines[5..7].iter().map(|line| line.split("  last 2").next().unwrap()).collect();
     listed.sort_unstable(); // both were written to within a millisecond
     assert_eq!(listed, ["  chat-1     1 turns", "* main       1 turns"]);
-    assert_eq!(lines[7..], ["a session's name has at most 64 characters and no slash"]);
+    let refused =
+        "`a/b` cannot be a session's name; use 1 to 64 characters without slashes and control characters, and no space at either end";
+    assert_eq!(lines[7..], [refused]);
 }
 
 #[test]
@@ -175,7 +117,12 @@ fn notes_the_model_and_the_context_can_be_looked_at() {
         assert_eq!(lines[0], format!("system block  {system} tokens, not in use yet; the tools come on top"));
         assert_eq!(lines[1], "in use        nothing of 4,096 tokens yet");
         assert_eq!(lines[3], format!("system block  {system} tokens, frozen for this session; the tools come on top"));
-        assert!(lines[4].ends_with(" of 4,096 tokens after the last reply (6 %)") || lines[4].contains(" of 4,096 tokens after"), "{out}");
+        // As the journal has it; fewer than a thousand, so that no digits are grouped.
+        let steps = agent.store().steps(1).await.unwrap();
+        let usage = &steps.iter().find(|step| step.kind == "thought").unwrap().body["usage"];
+        let used = usage["prompt_tokens"].as_u64().unwrap() + usage["completion_tokens"].as_u64().unwrap();
+        assert!((u64::from(system)..1_000).contains(&used), "{used}");
+        assert_eq!(lines[4], format!("in use        {used} of 4,096 tokens after the last reply ({} %)", used * 100 / 4_096));
     });
 }
 
@@ -183,8 +130,10 @@ fn notes_the_model_and_the_context_can_be_looked_at() {
 fn an_unfinished_turn_is_finished_first() {
     run(async {
         let agent = agent().await;
-        let inbound = Inbound { channel: CHANNEL.into(), session: "main".into(), text: "hello\nagain".into(), ..Inbound::default() };
-        agent.accept(inbound).await.unwrap();
+        accepted(&agent, "main", "hello\nagain").await;
+        // Another channel's session, whose name looks like this one.
+        let other = Inbound { channel: "other".into(), session: "terminal/main".into(), text: "hello".into(), ..Inbound::default() };
+        agent.accept(other).await.unwrap();
         let (out, err) = chatted(&agent, nobody(Approve::Deny), "hi\n").await;
         assert_eq!(out, "Hello there.\nHello there.\n");
         assert_eq!(err, "finishing what was interrupted (Ctrl-C stops it): hello␊again\n");
@@ -192,13 +141,78 @@ fn an_unfinished_turn_is_finished_first() {
 }
 
 #[test]
+fn a_blanket_yes_does_not_cover_earlier_messages() {
+    const CALL: &str = "→ shell: ls\nshell needs an approval: it can change things on this machine\n";
+    const REFUSED: &str = "paguro: no terminal to ask on, so this is refused (--approve all is for new messages only): shell: ls\n  error: the owner did not allow this\n";
+    const FINISHING: &str = "finishing what was interrupted (Ctrl-C stops it): run ls\n";
+    run(async {
+        let agent = agent().await;
+        accepted(&agent, "main", "run ls").await;
+        let (out, err) = chatted(&agent, nobody(Approve::All), "run pwd\n").await;
+        assert_eq!(out, "Not allowed.\nIt said: pwd\n");
+        assert_eq!(err, format!("{FINISHING}{CALL}{REFUSED}{}", CALL.replace("ls", "pwd")));
+
+        accepted(&agent, "work", "run ls").await;
+        let (out, err) = chatted(&agent, nobody(Approve::Prompt), "/approve all\n/session work\n").await;
+        assert_eq!(out, "approvals: all, for this chat\nsession work\nNot allowed.\n");
+        assert_eq!(err, format!("{FINISHING}{CALL}{REFUSED}"));
+
+        accepted(&agent, "main", "run ls").await;
+        assert_eq!(chatted(&agent, owner(Approve::All, "y\n"), "").await.0, "It said: ls\n");
+        accepted(&agent, "main", "run ls").await;
+        assert_eq!(chatted(&agent, owner(Approve::Deny, "y\n"), "").await.0, "Not allowed.\n");
+    });
+}
+
+#[test]
+fn a_turn_left_open_in_the_middle_of_a_chat_is_finished_before_the_next() {
+    run(async {
+        let agent = agent().await;
+        let (lines, mut typed) = pipe().unwrap();
+        let printer = Printer::new(SCREEN, Vec::new(), Vec::new());
+        let (input, interrupt) = (Input::lines(io::BufReader::new(lines)).unwrap(), Interrupt::new());
+        let approver = nobody(Approve::All);
+        let mut chat = Chat { agent: &agent, session: "main".into(), approver, printer, interrupt: &interrupt, input };
+        let types = async {
+            typed.write_all(b"hello\n").unwrap();
+            while agent.store().turn(1).await.unwrap().is_none_or(|turn| turn.state == TurnState::Open) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            accepted(&agent, "main", "run ls").await;
+            typed.write_all(b"run pwd\n").unwrap();
+            drop(typed);
+        };
+        let (held, ()) = tokio::join!(chat.hold(), types);
+        held.unwrap();
+        let (out, err) = chat.printer.into_writers();
+        assert_eq!(String::from_utf8(out).unwrap(), "Hello there.\nNot allowed.\nIt said: pwd\n");
+        assert!(err.starts_with(b"finishing what was interrupted (Ctrl-C stops it): run ls\n"), "{err:?}");
+    });
+}
+
+#[test]
+fn a_turn_that_cannot_be_finished_is_told_and_ends_nothing() {
+    run(async {
+        let agent = agent().await;
+        let turn = accepted(&agent, "main", "hello").await;
+        agent.store().append(turn, "rubbish", json!({ "kind": "rubbish" })).await.unwrap();
+        let (out, err) = chatted(&agent, nobody(Approve::Deny), "hi\n/stop\n").await;
+        assert_eq!(out, "Hello there.\nended the unfinished turn\n");
+        let err: Vec<&str> = err.lines().collect();
+        let finishing = "finishing what was interrupted (Ctrl-C stops it): hello";
+        // At the start, and once more before the first message.
+        assert_eq!((err.len(), err[0], err[2]), (4, finishing, finishing));
+        assert!(err[1].starts_with("paguro: ") && err[1].contains("rubbish") && err[3] == err[1], "{err:?}");
+    });
+}
+
+#[test]
 fn a_reply_that_was_never_shown_is_shown_once() {
     run(async {
         let agent = agent().await;
-        let inbound = Inbound { channel: CHANNEL.into(), session: "main".into(), text: "hello".into(), ..Inbound::default() };
-        let turn = agent.accept(inbound).await.unwrap().turn;
+        let turn = accepted(&agent, "main", "hello").await;
         let (events, _) = tokio::sync::mpsc::channel(1);
-        agent.run(turn, &events).await.unwrap();
+        agent.run(turn, &events, agent.deadline()).await.unwrap();
         let (out, err) = chatted(&agent, nobody(Approve::Deny), "").await;
         assert_eq!((out.as_str(), err.as_str()), ("", "a reply that was not shown before:\nHello there.\n"));
         assert_eq!(chatted(&agent, nobody(Approve::Deny), "hi\n").await, ("Hello there.\n".into(), String::new()));
@@ -227,30 +241,6 @@ fn ctrl_c_stops_the_reply_and_not_the_chat() {
         assert_eq!(String::from_utf8(err).unwrap(), "stopped\n");
         let turn = agent.store().turn(1).await.unwrap().unwrap();
         assert_eq!(turn.outcome.as_deref(), Some("stopped by the owner"));
-    });
-}
-
-#[test]
-fn ctrl_c_at_a_question_is_no_and_stops() {
-    run(async {
-        let agent = agent().await;
-        let interrupt = Interrupt::new();
-        let (input, _typed) = pipe().unwrap();
-        let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
-        let terminal = Terminal::new(std::fs::File::from(OwnedFd::from(input)), nowhere);
-        let approver = Approver { mode: Approve::Prompt, terminal: Some(terminal) };
-        let mut printer = Printer::new(SCREEN, Vec::new(), Vec::new());
-        let inbound = Inbound { channel: CHANNEL.into(), session: "main".into(), text: "run ls".into(), ..Inbound::default() };
-        let turn = agent.accept(inbound).await.unwrap().turn;
-        let raise = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            interrupt.raise();
-        };
-        let (ended, ()) = tokio::join!(run_turn(&agent, turn, &mut printer, &approver, &interrupt), raise);
-        assert_eq!(ended.unwrap(), Ended::Stopped);
-        let kinds: Vec<String> = agent.store().steps(turn).await.unwrap().into_iter().map(|step| step.kind).collect();
-        assert_eq!(kinds, ["began", "thought", "asked", "answered"]);
-        assert_eq!(agent.store().open_turns(None).await.unwrap(), []);
     });
 }
 

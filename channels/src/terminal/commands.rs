@@ -2,26 +2,17 @@
 
 use std::fmt::Write as _;
 
-use agent::memory::{SessionRow, StoreError};
 use agent::{Agent, AgentError, SYSTEM_BLOCK, parse_steps, thoughts};
 
-use super::CHANNEL;
 use super::tool_lines::one_line;
+use super::{CHANNEL, session};
 
 /// Notes that `/memory` shows.
 const NOTES: usize = 10;
 
-/// Most characters of a session's name.
-const NAME_CHARS: usize = 64;
-
 /// Characters of a time that are its date, and its date and minute: `2026-11-21T09:41`.
 const DATE: usize = 10;
 const MINUTE: usize = 16;
-
-/// The session called `name` of this channel, in the words of the store.
-pub(super) fn key(name: &str) -> String {
-    format!("{CHANNEL}/{name}")
-}
 
 pub(super) fn model(agent: &Agent) -> String {
     let info = agent.engine().info();
@@ -34,7 +25,8 @@ pub(super) fn model(agent: &Agent) -> String {
 }
 
 pub(super) async fn sessions(agent: &Agent, current: &str) -> Result<String, AgentError> {
-    let rows = rows(agent).await?;
+    let mut rows = agent.store().sessions().await?;
+    rows.retain(|row| row.channel == CHANNEL);
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     let lines = rows.iter().map(|row| {
         let mark = if row.name == current { '*' } else { ' ' };
@@ -59,11 +51,10 @@ pub(super) async fn memory(agent: &Agent, query: &str) -> Result<String, AgentEr
     })
 }
 
-pub(super) async fn context(agent: &Agent, key: &str) -> Result<String, AgentError> {
+pub(super) async fn context(agent: &Agent, name: &str) -> Result<String, AgentError> {
     let (store, engine) = (agent.store(), agent.engine());
-    let session = store.find_session(key).await?;
     let (mut block, mut used) = (None, None);
-    if let Some(row) = session {
+    if let Some(row) = session::find(agent, name).await? {
         block = store.system_block(row.id).await?;
         if let Some((turn, steps)) = store.history(row.id, 1).await?.pop() {
             let steps = parse_steps(turn.id, steps)?;
@@ -85,8 +76,8 @@ pub(super) async fn context(agent: &Agent, key: &str) -> Result<String, AgentErr
     Ok(out)
 }
 
-pub(super) async fn stop(agent: &Agent, key: &str) -> Result<String, AgentError> {
-    let open = agent.store().open_turns(Some(key)).await?;
+pub(super) async fn stop(agent: &Agent, name: &str) -> Result<String, AgentError> {
+    let open = session::open_turns(agent, name).await?;
     for turn in &open {
         agent.stop(turn.id).await?;
     }
@@ -97,25 +88,31 @@ pub(super) async fn stop(agent: &Agent, key: &str) -> Result<String, AgentError>
     })
 }
 
-pub(super) async fn undo(agent: &Agent, key: &str) -> Result<String, AgentError> {
+pub(super) async fn undo(agent: &Agent, name: &str) -> Result<String, AgentError> {
     const NOTHING: &str = "there is no turn to undo";
-    let Some(row) = agent.store().find_session(key).await? else { return Ok(NOTHING.to_owned()) };
+    let Some(row) = session::find(agent, name).await? else { return Ok(NOTHING.to_owned()) };
     let undone = agent.store().undo(row.id).await?;
     Ok(undone.map_or(NOTHING.to_owned(), |turn| format!("taken out of the history: {}", one_line(&turn.text))))
 }
 
 /// A name for a new session: `name`, or a free one when it is empty. The inner error is for the person.
 pub(super) async fn new_session(agent: &Agent, name: String) -> Result<Result<String, String>, AgentError> {
-    let rows = rows(agent).await?;
-    let is_taken = |name: &str| rows.iter().any(|row| row.name == name);
     if name.is_empty() {
-        let free = (1..).map(|number| format!("chat-{number}")).find(|name| !is_taken(name));
-        return Ok(free.ok_or_else(String::new));
+        let mut number = 1;
+        // Ends at the latest when all sessions that there are have been passed.
+        loop {
+            let name = format!("chat-{number}");
+            match session::find(agent, &name).await? {
+                Some(_) => number += 1,
+                None => return Ok(Ok(name)),
+            }
+        }
     }
-    if name.contains('/') || name.chars().any(char::is_control) || name.chars().count() > NAME_CHARS {
-        return Ok(Err(format!("a session's name has at most {NAME_CHARS} characters and no slash")));
+    if let Err(error) = session::check_session_name(&name) {
+        return Ok(Err(error.to_string()));
     }
-    Ok(if is_taken(&name) { Err(format!("there is a session {name} already; /session {name} goes on with it")) } else { Ok(name) })
+    let is_taken = session::find(agent, &name).await?.is_some();
+    Ok(if is_taken { Err(format!("there is a session {name} already; /session {name} goes on with it")) } else { Ok(name) })
 }
 
 /// The session called `name`. The inner error is for the person.
@@ -123,14 +120,8 @@ pub(super) async fn find_session(agent: &Agent, name: String) -> Result<Result<S
     if name.is_empty() {
         return Ok(Err("/session NAME; /sessions lists the names".to_owned()));
     }
-    let found = rows(agent).await?.iter().any(|row| row.name == name);
+    let found = session::find(agent, &name).await?.is_some();
     Ok(if found { Ok(name) } else { Err(format!("there is no session {name}; /sessions lists them, /new {name} begins it")) })
-}
-
-async fn rows(agent: &Agent) -> Result<Vec<SessionRow>, StoreError> {
-    let mut rows = agent.store().sessions().await?;
-    rows.retain(|row| row.channel == CHANNEL);
-    Ok(rows)
 }
 
 fn date(at: &str) -> &str {

@@ -3,6 +3,7 @@
 //! It reads neither arguments nor environment and looks at no signal: the executable does and says what it found
 //! ([`Screen`], [`Approve`], [`Interrupt`]).
 
+mod approver;
 mod ask;
 mod chat;
 mod command;
@@ -10,22 +11,24 @@ mod commands;
 mod editor;
 mod input;
 mod printer;
+mod session;
 mod settings;
 mod status;
+#[cfg(test)]
+mod test_support;
 mod tool_lines;
 mod tty;
 mod turn;
 mod usage;
 mod visible;
 
+pub use approver::Approver;
 pub use chat::{ChatError, ChatOptions, chat};
 pub use printer::Printer;
-pub use settings::{Approve, Format, Interrupt, Screen, UnknownWord};
-pub use status::TICK;
-pub use tty::Terminal;
-pub use turn::{Approver, Ended, TurnError, deliver_unsent, error_event, run_turn};
-pub use usage::usage_line;
-pub use visible::{visible, visible_exact};
+pub use session::{check_session_name, open_turns};
+pub use settings::{Approve, Format, Interrupt, Screen};
+pub use turn::{Ended, TurnError, deliver_unsent, run_turn};
+pub use visible::visible;
 
 /// The channel's name in the journal, for `ask` and `chat` alike.
 pub const CHANNEL: &str = "terminal";

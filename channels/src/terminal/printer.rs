@@ -67,8 +67,8 @@ impl<O: Write, E: Write> Printer<O, E> {
         }
     }
 
-    /// To be called every [`super::TICK`] while a turn runs: turns the spinner.
-    pub fn tick(&mut self) -> io::Result<()> {
+    /// To be called every [`super::status::TICK`] while a turn runs: turns the spinner.
+    pub(super) fn tick(&mut self) -> io::Result<()> {
         if self.open.is_some() { Ok(()) } else { self.status.tick(&mut self.err) }
     }
 
@@ -83,9 +83,9 @@ impl<O: Write, E: Write> Printer<O, E> {
         if self.screen.format == Format::Text { self.err_line(text, DIM) } else { Ok(()) }
     }
 
-    /// What went wrong, on standard error.
+    /// What went wrong, on one line of standard error.
     pub fn complain(&mut self, message: &str) -> io::Result<()> {
-        self.err_line(&format!("paguro: {message}"), RED)
+        self.err_line(&format!("paguro: {}", message.replace('\n', " ")), RED)
     }
 
     /// What a command of `chat` has to say, on standard output; text format only.
@@ -108,8 +108,9 @@ impl<O: Write, E: Write> Printer<O, E> {
         self.out.flush()
     }
 
-    /// The two writers, for tests.
-    pub fn into_writers(self) -> (O, E) {
+    /// The two writers.
+    #[cfg(test)]
+    pub(super) fn into_writers(self) -> (O, E) {
         (self.out, self.err)
     }
 
@@ -122,7 +123,7 @@ impl<O: Write, E: Write> Printer<O, E> {
     fn text(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::Init { .. } => self.streamed = false,
-            // An error the executable tells, as it tells those that come before there is a printer.
+            // Who finds an error also complains, since it does so in every format.
             Event::Progress { .. } | Event::Error { .. } => {}
             Event::Text { delta } => self.reply(delta)?,
             Event::Reasoning { delta } => self.reasoning(delta)?,
@@ -175,7 +176,7 @@ impl<O: Write, E: Write> Printer<O, E> {
     }
 
     fn reasoning(&mut self, delta: &str) -> io::Result<()> {
-        if !self.screen.stderr_is_terminal || delta.is_empty() {
+        if !self.screen.details || delta.is_empty() {
             return Ok(());
         }
         self.begin(Side::Err)?;
@@ -189,7 +190,7 @@ impl<O: Write, E: Write> Printer<O, E> {
 
     fn tool_result(&mut self, ok: bool, content: &str) -> io::Result<()> {
         let lines = result_lines(content);
-        let count = match (self.screen.stderr_is_terminal, ok) {
+        let count = match (self.screen.details, ok) {
             (true, _) => lines.len(),
             (false, true) => 0,
             (false, false) => 1,
@@ -201,7 +202,7 @@ impl<O: Write, E: Write> Printer<O, E> {
     }
 
     fn result(&mut self, result: &TurnResult) -> io::Result<()> {
-        if !gave_reply(result) {
+        if !result.replied {
             self.complain(&result.text)?;
         } else if !self.streamed {
             self.settle()?;
@@ -213,7 +214,7 @@ impl<O: Write, E: Write> Printer<O, E> {
             self.out.flush()?;
         }
         self.streamed = false;
-        if self.screen.stderr_is_terminal {
+        if self.screen.details {
             self.err_line(&usage_line(result), DIM)?;
         }
         Ok(())
@@ -247,14 +248,6 @@ impl<O: Write, E: Write> Printer<O, E> {
         }
     }
 }
-
-/// Whether the text is what the model said; otherwise it says why there is no reply.
-fn gave_reply(result: &TurnResult) -> bool {
-    result.failure.as_deref().is_none_or(|code| code == DENIED)
-}
-
-/// The failure of a turn in which something was refused and the model still replied.
-const DENIED: &str = "denied";
 
 /// `text` as it is, or for a terminal made visible.
 fn shown(text: &str, is_terminal: bool) -> std::borrow::Cow<'_, str> {

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::*;
 
 /// Both streams go to terminals.
-const TERMINALS: Screen = Screen { format: Format::Text, colour: false, stdout_is_terminal: true, stderr_is_terminal: true };
+const TERMINALS: Screen = Screen { format: Format::Text, colour: false, stdout_is_terminal: true, stderr_is_terminal: true, details: true };
 /// Neither does.
-const FILES: Screen = Screen { stdout_is_terminal: false, stderr_is_terminal: false, ..TERMINALS };
+const FILES: Screen = Screen { stdout_is_terminal: false, stderr_is_terminal: false, details: false, ..TERMINALS };
 
 #[track_caller]
 fn check(screen: Screen, events: &[Event], out: &str, err: &str) {
@@ -47,9 +47,15 @@ fn approval() -> Event {
     }
 }
 
+/// The end of a turn, with a reply if nothing failed.
 fn result(text: &str, failure: Option<&str>) -> Event {
+    end(text, failure, failure.is_none())
+}
+
+fn end(text: &str, failure: Option<&str>, replied: bool) -> Event {
     Event::Result(Box::new(TurnResult {
         outbound: None,
+        replied,
         ok: failure.is_none(),
         text: text.into(),
         session: "main".into(),
@@ -107,7 +113,21 @@ fn a_turn_without_a_reply_says_why_on_standard_error() {
     let limit = result("the step limit was reached", Some("max_steps"));
     check(FILES, &[init(), limit.clone()], "", "paguro: the step limit was reached\n");
     check(TERMINALS, &[init(), text("I"), limit], "I\n", &format!("paguro: the step limit was reached\n{USAGE}"));
-    check(FILES, &[init(), result("I may not.", Some("denied"))], "I may not.\n", "");
+    // Something was refused; whether the model then replied is another matter.
+    check(FILES, &[init(), end("I may not.", Some("denied"), true)], "I may not.\n", "");
+    check(FILES, &[init(), end("the model gave no reply", Some("denied"), false)], "", "paguro: the model gave no reply\n");
+}
+
+#[test]
+fn details_are_apart_from_the_terminal() {
+    let progress = Event::Progress { stage: Stage::Prefill, done: 0.5 };
+    let results = [tool_result(true, "a\nb"), tool_result(false, "error: c")];
+    let events = [init(), progress, reasoning("hm"), text("I"), call("ls"), results[0].clone(), results[1].clone(), result("Yes.", None)];
+    let err = format!("hm\n→ shell: ls\n  a\n  b\n  error: c\n{USAGE}");
+    // Into a pipe: all of it, and neither colours nor anything that moves the cursor.
+    check(Screen { details: true, colour: true, ..FILES }, &events, "Yes.\n", &err);
+    let err = "\r⠋ reading the prompt 50 %\r                         \r→ shell: ls\n  error: c\n";
+    check(Screen { details: false, ..TERMINALS }, &events, "I\nYes.\n", err);
 }
 
 #[test]

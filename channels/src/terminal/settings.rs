@@ -64,7 +64,7 @@ words! {
         Prompt = "prompt",
         /// Nobody: no.
         Deny = "deny",
-        /// Nobody: yes.
+        /// Nobody: yes, for the calls of a new message that have not begun before.
         All = "all",
     }
 }
@@ -78,8 +78,10 @@ pub struct Screen {
     pub colour: bool,
     /// Whether standard output is a terminal.
     pub stdout_is_terminal: bool,
-    /// Whether standard error is a terminal.
+    /// Whether standard error is a terminal: one can move the cursor there, and somebody watches.
     pub stderr_is_terminal: bool,
+    /// Whether reasoning, the results of tools and what the turn cost are shown; in the text format, on standard error.
+    pub details: bool,
 }
 
 /// Ctrl-C, told by the executable to whatever is running. One that comes while nothing waits for it is forgotten:

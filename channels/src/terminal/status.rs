@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent::Stage;
 
 /// How often [`super::Printer::tick`] wants to be called.
-pub const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// Ticks before the line is shown, so that short work does not flicker.
 const PATIENCE: u32 = 3;

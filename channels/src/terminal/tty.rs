@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,31 +16,28 @@ const ANSWER_BYTES: usize = 4_096;
 /// Tells the terminal to stop marking what is pasted.
 const BRACKETED_PASTE_OFF: &str = "\x1b[?2004l\r\n";
 
-/// A terminal to ask on.
-#[derive(Debug)]
-pub struct Terminal {
-    input: File,
-    output: File,
+/// A terminal to ask on; its clones are the same terminal.
+#[derive(Debug, Clone)]
+pub(super) struct Terminal {
+    input: Arc<File>,
+    output: Arc<File>,
     colour: bool,
 }
 
 impl Terminal {
     /// The controlling terminal of this process, if there is one.
-    #[must_use]
-    pub fn open() -> Option<Self> {
+    pub(super) fn open() -> Option<Self> {
         let tty = OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
         Some(Self::new(tty.try_clone().ok()?, tty))
     }
 
-    /// Asks on these files instead, for tests.
-    #[must_use]
-    pub fn new(input: File, output: File) -> Self {
-        Self { input, output, colour: false }
+    /// A terminal that reads and writes these files.
+    pub(super) fn new(input: File, output: File) -> Self {
+        Self { input: Arc::new(input), output: Arc::new(output), colour: false }
     }
 
     /// The same with or without colours; at first it is without.
-    #[must_use]
-    pub fn with_colour(self, colour: bool) -> Self {
+    pub(super) fn with_colour(self, colour: bool) -> Self {
         Self { colour, ..self }
     }
 
@@ -50,7 +48,7 @@ impl Terminal {
 
     /// Writes `text` as it is.
     pub(super) fn write(&self, text: &str) -> io::Result<()> {
-        (&self.output).write_all(text.as_bytes())
+        (&*self.output).write_all(text.as_bytes())
     }
 
     /// Forgets what was typed before the question was there: it cannot be meant as its answer.
@@ -62,13 +60,13 @@ impl Terminal {
     /// The next line without its end; `None` at the end of input. Dropping the future ends the reading, and nothing of
     /// what is typed afterwards is lost to it.
     pub(super) async fn read_line(&self) -> io::Result<Option<String>> {
-        let mut input = self.input.try_clone()?;
+        let input = Arc::clone(&self.input);
         // Reading blocks, so it has a thread; the thread ends when `_alive` is dropped.
         let (cancelled, _alive) = io::pipe()?;
         let (reply, line) = oneshot::channel();
         std::thread::Builder::new().name("question".into()).spawn(move || {
             // Nobody waits any more if it cannot be sent.
-            let _ = reply.send(line_until(&mut input, &cancelled));
+            let _ = reply.send(line_until(&input, &cancelled));
         })?;
         line.await.unwrap_or(Ok(None))
     }
@@ -101,7 +99,7 @@ impl Drop for KeepMode {
     }
 }
 
-fn line_until(input: &mut File, cancelled: &PipeReader) -> io::Result<Option<String>> {
+fn line_until(mut input: &File, cancelled: &PipeReader) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     loop {
         if !wait(input, cancelled)? {

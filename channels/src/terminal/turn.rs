@@ -2,30 +2,20 @@
 
 use std::io::{self, Write};
 
-use agent::engine::EngineError;
 use agent::memory::StoreError;
 use agent::{Agent, AgentError, Answer, Event, Failure, Question, TurnResult};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::CHANNEL;
+use super::approver::{Approver, Way};
 use super::printer::Printer;
-use super::settings::{Approve, Format, Interrupt};
+use super::session;
+use super::settings::{Format, Interrupt};
 use super::status::TICK;
 use super::tool_lines::call_line;
-use super::tty::Terminal;
 
 /// Events that wait to be shown; the turn waits for room.
 const EVENTS: usize = 64;
-
-/// Who answers questions.
-#[derive(Debug)]
-pub struct Approver {
-    /// How.
-    pub mode: Approve,
-    /// Where to ask with [`Approve::Prompt`]; `None`: there is no terminal, so the answer is no.
-    pub terminal: Option<Terminal>,
-}
 
 /// How a turn ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,21 +26,38 @@ pub enum Ended {
     Stopped,
 }
 
-/// Why a turn could not be run to its end.
+/// Why a turn was not run and shown to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum TurnError {
-    /// The agent failed. The printer has had an error event, which the text format leaves to the caller to show.
+    /// The agent failed. It has been shown: as an event where events are printed, and on standard error.
     #[error(transparent)]
     Agent(#[from] AgentError),
-    /// The output could not be written. The turn is open, or finished and its message unsent.
+    /// The output could not be written. The turn went on without it; its message stays unsent.
+    #[error("cannot write the output: {error}")]
+    Output {
+        /// Why not; with kind `BrokenPipe` nobody reads any more.
+        error: io::Error,
+        /// What became of the turn. It has not been shown.
+        ended: Box<Result<Ended, AgentError>>,
+    },
+}
+
+/// Why the replies that were never shown are not shown now.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// The journal could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The output could not be written.
     #[error("cannot write the output: {0}")]
-    Output(#[from] io::Error),
+    Output(io::Error),
 }
 
 /// A question on its way to the person, and the way back.
 type Asking = (Question, oneshot::Sender<Answer>);
 
-/// Runs `turn` to its end and shows all of it, the result or the error included. Ctrl-C stops it.
+/// Runs `turn` to its end and shows all of it, the result or the error included. Ctrl-C stops it. When nobody reads the
+/// output any more the turn goes on without being shown.
 pub async fn run_turn<O: Write, E: Write>(
     agent: &Agent,
     turn: i64,
@@ -58,42 +65,118 @@ pub async fn run_turn<O: Write, E: Write>(
     approver: &Approver,
     interrupt: &Interrupt,
 ) -> Result<Ended, TurnError> {
-    match watch(agent, turn, printer, approver, interrupt).await {
-        Ok(Some(result)) => {
-            printer.event(&Event::Result(Box::new(result.clone())))?;
-            confirm(agent, &result).await?;
-            Ok(Ended::Finished(Box::new(result)))
-        }
-        Ok(None) => {
-            let stopped = agent.stop(turn).await;
-            // It may have finished in the last moment.
-            if let Err(error) = stopped
-                && !matches!(error, AgentError::Store(StoreError::TurnFinished { .. }))
-            {
-                return fail(printer, error);
-            }
-            let (code, message) = (Failure::Stopped.code().to_owned(), Failure::Stopped.sentence().to_owned());
-            printer.event(&Event::Error { code, message })?;
-            Ok(Ended::Stopped)
-        }
-        Err(TurnError::Agent(error)) => fail(printer, error),
+    let mut view = View { printer, broken: None };
+    let ended = match watch(agent, turn, &mut view, approver, interrupt).await {
+        Ok(Some(result)) => finished(agent, result, &mut view).await,
+        Ok(None) => stopped(agent, turn, &mut view).await,
         Err(error) => Err(error),
+    };
+    if let Err(error) = &ended {
+        failed(agent, error, &mut view).await;
+    }
+    match view.broken {
+        Some(error) => Err(TurnError::Output { error, ended: Box::new(ended) }),
+        None => Ok(ended?),
     }
 }
 
-fn fail<O: Write, E: Write>(printer: &mut Printer<O, E>, error: AgentError) -> Result<Ended, TurnError> {
-    printer.event(&error_event(&error))?;
-    Err(error.into())
+/// Shows the replies of `session` that were finished and never shown, as after a crash or a closed output; text format only.
+pub async fn deliver_unsent<O: Write, E: Write>(agent: &Agent, session: &str, printer: &mut Printer<O, E>) -> Result<(), DeliverError> {
+    if printer.screen().format != Format::Text {
+        return Ok(()); // they are no events of what runs now; they wait
+    }
+    let Some(session) = session::find(agent, session).await? else { return Ok(()) };
+    let store = agent.store();
+    loop {
+        // A page; confirmed ones are not in the next.
+        let unsent = store.unsent_of(session.id).await?;
+        if unsent.is_empty() {
+            return Ok(());
+        }
+        for row in unsent {
+            printer.notice("a reply that was not shown before:").map_err(DeliverError::Output)?;
+            // Where a script reads, only the reply that it asked for goes.
+            let shown = if printer.screen().stdout_is_terminal { printer.say(&row.text) } else { printer.notice(&row.text) };
+            shown.map_err(DeliverError::Output)?;
+            store.confirm(row.id, None).await?;
+        }
+    }
+}
+
+/// The printer, as long as it can be written to. That nobody reads does not end a turn: the journal has what it says.
+struct View<'a, O, E> {
+    printer: &'a mut Printer<O, E>,
+    /// Why nothing is shown any more.
+    broken: Option<io::Error>,
+}
+
+impl<O: Write, E: Write> View<'_, O, E> {
+    fn show(&mut self, write: impl FnOnce(&mut Printer<O, E>) -> io::Result<()>) {
+        if self.broken.is_some() {
+            return;
+        }
+        if let Err(error) = write(self.printer) {
+            self.broken = Some(error);
+            // The spinner would stand still from here on; if it cannot be taken away, that is the same error once more.
+            let _ = self.printer.settle();
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.show(|printer| printer.event(event));
+    }
+
+    /// Shows the events that have come already.
+    fn events(&mut self, events: &mut mpsc::Receiver<Event>) {
+        while let Ok(event) = events.try_recv() {
+            self.event(&event);
+        }
+    }
+
+    /// A message counts as sent if it has been shown.
+    async fn confirm(&self, agent: &Agent, outbound: Option<i64>) -> Result<(), AgentError> {
+        if let (None, Some(outbound)) = (&self.broken, outbound) {
+            agent.store().confirm(outbound, None).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn finished<O: Write, E: Write>(agent: &Agent, result: TurnResult, view: &mut View<'_, O, E>) -> Result<Ended, AgentError> {
+    let result = Box::new(result);
+    view.event(&Event::Result(result.clone()));
+    view.confirm(agent, result.outbound).await?;
+    Ok(Ended::Finished(result))
+}
+
+async fn stopped<O: Write, E: Write>(agent: &Agent, turn: i64, view: &mut View<'_, O, E>) -> Result<Ended, AgentError> {
+    match agent.stop(turn).await {
+        // It may have finished in the last moment.
+        Ok(()) | Err(AgentError::Store(StoreError::TurnFinished { .. })) => {}
+        Err(error) => return Err(error),
+    }
+    view.event(&Event::Error { code: Failure::Stopped.code().to_owned(), message: Failure::Stopped.sentence().to_owned() });
+    Ok(Ended::Stopped)
+}
+
+async fn failed<O: Write, E: Write>(agent: &Agent, error: &AgentError, view: &mut View<'_, O, E>) {
+    let message = error.to_string();
+    view.event(&Event::Error { code: error.code().to_owned(), message: message.clone() });
+    view.show(|printer| printer.complain(&message));
+    if let AgentError::Engine(_, outbound) = error {
+        // If it cannot be confirmed it is shown once more; what matters now is why the turn failed.
+        let _ = view.confirm(agent, *outbound).await;
+    }
 }
 
 /// Drives the turn and shows its events; `None`: Ctrl-C. What ran is dropped then, which stops it.
 async fn watch<O: Write, E: Write>(
     agent: &Agent,
     turn: i64,
-    printer: &mut Printer<O, E>,
+    view: &mut View<'_, O, E>,
     approver: &Approver,
     interrupt: &Interrupt,
-) -> Result<Option<TurnResult>, TurnError> {
+) -> Result<Option<TurnResult>, AgentError> {
     let (events, mut shown) = mpsc::channel(EVENTS);
     let (questions, mut asked): (mpsc::Sender<Asking>, _) = mpsc::channel(1);
     let drive = agent.drive(turn, &events, async |question: &Question| {
@@ -109,20 +192,16 @@ async fn watch<O: Write, E: Write>(
         tokio::select! {
             biased;
             () = &mut raised => return Ok(None),
-            Some(event) = shown.recv() => printer.event(&event)?,
+            Some(event) = shown.recv() => view.event(&event),
             result = &mut drive => {
-                while let Ok(event) = shown.try_recv() {
-                    printer.event(&event)?;
-                }
+                view.events(&mut shown);
                 return Ok(Some(result?));
             }
             Some((question, reply)) = asked.recv() => {
                 // What came before the question is shown before it.
-                while let Ok(event) = shown.try_recv() {
-                    printer.event(&event)?;
-                }
-                printer.settle()?;
-                match approve(&question, printer, approver, interrupt).await? {
+                view.events(&mut shown);
+                view.show(Printer::settle);
+                match answer(&question, view, approver, interrupt).await {
                     Some(answer) => drop(reply.send(answer)),
                     None => {
                         // Ctrl-C at a question is a no, too.
@@ -131,77 +210,39 @@ async fn watch<O: Write, E: Write>(
                     }
                 }
             }
-            _ = ticks.tick() => printer.tick()?,
+            _ = ticks.tick() => view.show(Printer::tick),
         }
     }
 }
 
 /// The answer; `None`: Ctrl-C.
-async fn approve<O: Write, E: Write>(
+async fn answer<O: Write, E: Write>(
     question: &Question,
-    printer: &mut Printer<O, E>,
+    view: &mut View<'_, O, E>,
     approver: &Approver,
     interrupt: &Interrupt,
-) -> io::Result<Option<Answer>> {
+) -> Option<Answer> {
     let answer = |allowed| Some(Answer { allowed, why: None });
-    Ok(match (approver.mode, &approver.terminal) {
-        // A blanket yes is about calls that come, not about doing one a second time.
-        (Approve::All, _) if !question.cut_off => answer(true),
-        (Approve::Deny, _) => answer(false),
-        (Approve::Prompt | Approve::All, Some(terminal)) => tokio::select! {
-            answer = terminal.ask(question) => Some(answer),
+    match approver.way(question) {
+        Way::Yes => answer(true),
+        Way::No => answer(false),
+        // Who has not seen what led to a question cannot answer it.
+        Way::Ask(_) if view.broken.is_some() => answer(false),
+        Way::Ask(terminal) => tokio::select! {
+            answer = terminal.ask(question, approver.patience) => Some(answer),
             () = interrupt.raised() => {
                 terminal.end_line();
                 None
             }
         },
-        (Approve::Prompt | Approve::All, None) => {
+        Way::Nobody(why) => {
             let what = call_line(&question.tool, &question.arguments);
-            let way = if question.cut_off { "it may have run before the last stop" } else { "--approve all would run it" };
-            printer.complain(&format!("no terminal to ask on, so this is refused ({way}): {what}"))?;
+            view.show(|printer| printer.complain(&format!("no terminal to ask on, so this is refused ({why}): {what}")));
             answer(false)
         }
-    })
+    }
 }
 
-/// The reply has been shown: its message counts as sent.
-async fn confirm(agent: &Agent, result: &TurnResult) -> Result<(), TurnError> {
-    if let Some(outbound) = result.outbound {
-        agent.store().confirm(outbound, None).await.map_err(AgentError::from)?;
-    }
-    Ok(())
-}
-
-/// Shows the replies of `session` that were finished and never shown, as after a crash or a closed output; text format only.
-pub async fn deliver_unsent<O: Write, E: Write>(agent: &Agent, session: &str, printer: &mut Printer<O, E>) -> Result<(), TurnError> {
-    if printer.screen().format != Format::Text {
-        return Ok(()); // they are no events of what runs now; they wait
-    }
-    let store = agent.store();
-    let unsent = store.unsent(CHANNEL).await.map_err(AgentError::from)?;
-    for row in unsent.iter().filter(|row| row.session_name == session) {
-        printer.notice("a reply that was not shown before:")?;
-        // Where a script reads, only the reply that it asked for goes.
-        match printer.screen().stdout_is_terminal {
-            true => printer.say(&row.text)?,
-            false => printer.notice(&row.text)?,
-        }
-        store.confirm(row.id, None).await.map_err(AgentError::from)?;
-    }
-    Ok(())
-}
-
-/// The event that tells of `error`.
-#[must_use]
-pub fn error_event(error: &AgentError) -> Event {
-    let code = match error {
-        AgentError::Engine(EngineError::PromptTooLong { .. }) => "prompt_too_long",
-        AgentError::Engine(_) => "model",
-        AgentError::Store(StoreError::DiskFull { .. }) => "disk_full",
-        AgentError::Store(_) => "store",
-        AgentError::BadStep { .. } => "bad_step",
-        AgentError::NoTurn(_) => "no_turn",
-        AgentError::NotAsked(_) => "not_asked",
-    };
-    Event::Error { code: code.to_owned(), message: error.to_string() }
-}
+#[cfg(test)]
+#[path = "turn_tests.rs"]
+mod tests;

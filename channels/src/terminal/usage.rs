@@ -5,16 +5,20 @@ use agent::TurnResult;
 /// Milliseconds from which a time is given in seconds.
 const SECOND_MS: f64 = 1_000.0;
 
+/// Milliseconds of decoding from which a rate says anything.
+const MEASURED_MS: f64 = 1.0;
+
 /// `reused 412 / prefilled 31 / generated 22 tokens · first token 38 ms · 310 tokens/s`, and why the cache missed, if it did.
-#[must_use]
-pub fn usage_line(result: &TurnResult) -> String {
+pub(super) fn usage_line(result: &TurnResult) -> String {
     let usage = &result.usage;
     let mut line =
         format!("reused {} / prefilled {} / generated {} tokens", usage.reused_tokens, usage.prefilled_tokens, usage.completion_tokens);
     if result.timings.first_token_ms > 0.0 {
         line += &format!(" · first token {}", duration(result.timings.first_token_ms));
     }
-    if let Some(rate) = result.timings.decode_tps {
+    if let Some(rate) = result.timings.decode_tps
+        && f64::from(usage.completion_tokens) * SECOND_MS / rate >= MEASURED_MS
+    {
         line += &format!(" · {} tokens/s", number(rate));
     }
     if let Some(why) = &result.cache_miss {
@@ -45,6 +49,7 @@ mod tests {
         let timings = TurnTimings { first_token_ms, decode_tps, ..TurnTimings::default() };
         let result = TurnResult {
             outbound: None,
+            replied: true,
             ok: true,
             text: String::new(),
             session: "main".into(),
@@ -65,6 +70,8 @@ mod tests {
         let tokens = "reused 412 / prefilled 31 / generated 22 tokens";
         check([412, 31, 22], 38.2, Some(310.4), None, &format!("{tokens} · first token 38 ms · 310 tokens/s"));
         check([412, 31, 22], 1_240.0, Some(4.25), None, &format!("{tokens} · first token 1.2 s · 4.2 tokens/s"));
+        check([412, 31, 22], 0.4, Some(22_000.0), None, &format!("{tokens} · first token 0.4 ms · 22000 tokens/s"));
+        check([412, 31, 22], 0.4, Some(22_001.0), None, &format!("{tokens} · first token 0.4 ms"));
         check([412, 31, 22], 0.0, None, Some("another conversation"), &format!("{tokens} · cache miss: another conversation"));
     }
 }
