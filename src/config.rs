@@ -1,6 +1,7 @@
 //! The configuration file: one TOML file, every key with a default, no unknown keys, overridden by variables.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use agent::Rule;
@@ -119,7 +120,8 @@ impl Config {
     pub fn load(file: &Path, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let text = match std::fs::read_to_string(file) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            // A home that is no folder is the database's to refuse.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => String::new(),
             Err(e) => return Err(ConfigError(format!("{} cannot be read: {e}", file.display()))),
         };
         let here = file.display().to_string();
@@ -304,8 +306,8 @@ mod tests {
     #[test]
     fn variables_override_the_file() {
         let config =
-            load("[model]\ncontext = 1", &[("PAGURO_MODEL_CONTEXT", "2"), ("PAGURO_MODEL_FILE", "a.gguf"), ("PAGURO_HOME", "x")]).unwrap();
-        assert_eq!((config.model.context, config.model.file), (Some(2), Some("a.gguf".into())));
+            load("[model]\ncontext = 4096", &[("PAGURO_MODEL_CONTEXT", "8192"), ("PAGURO_MODEL_FILE", "a.gguf"), ("PAGURO_HOME", "x")]).unwrap();
+        assert_eq!((config.model.context, config.model.file), (Some(8192), Some("a.gguf".into())));
     }
 
     #[test]

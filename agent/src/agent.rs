@@ -106,7 +106,7 @@ pub enum AgentError {
     /// The model could not reply. With an outbox id the turn is finished as failed and the id is that of this sentence, to be
     /// confirmed once it has been shown; without one the turn is open.
     #[error("{0}")]
-    Engine(#[source] EngineError, Option<i64>),
+    Engine(EngineError, Option<i64>),
     /// The journal could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
