@@ -1,0 +1,255 @@
+"""Random material that the demo model must learn to copy: words, names, paths, commands, texts, tool output.
+
+Most of it means nothing on purpose. A model of this size that sees the same words again and again learns the words;
+one that sees other words every time has to learn to copy.
+"""
+
+import pathlib
+import string
+
+WORDS = pathlib.Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split()
+VERBS = pathlib.Path(__file__).with_name("verbs.txt").read_text(encoding="utf-8").split()  # rare in what is copied: they say what to do
+NAMES = """Anna Ben Carla David Emma Felix Greta Hugo Ida Jonas Karin Leo Maria Nina Oscar Paula Quentin Rosa Sven Tina
+Uwe Vera Will Xenia Yusuf Zoe Priya Chen Aisha Omar Sofia Ivan Olga Pedro Lucia Marco Giulia Hiro Yuki Sam Alex Rex
+Bella Max Luna Charlie Berlin Paris London Oslo Madrid Rome Vienna Lisbon Dublin Tokyo Boston Denver Hamburg""".split()
+EXTENSIONS = """txt md py rs c h cpp js ts json toml yaml yml csv log html css sh sql xml ini cfg conf tex go java rb
+lock bak tmp dat pdf png env diff""".split()
+BARE_FILES = "README LICENSE Makefile Dockerfile TODO NOTES CHANGELOG Cargo.toml .gitignore .env .bashrc notes".split()
+PROGRAMS = """ls pwd date whoami uname echo cat head tail wc grep find sort uniq cut tr sed awk du df free ps top uptime
+hostname id env which file stat touch mkdir rmdir rm cp mv ln chmod chown tar gzip zip unzip curl wget ping git cargo
+rustc make cmake gcc python python3 node npm pip go java docker kubectl ssh scp rsync diff patch tree less seq sleep
+printf test true false expr bc cal history alias export kill jobs lsof ip ifconfig netstat nslookup dig mount lsblk
+systemctl journalctl crontab xargs tee basename dirname realpath md5sum sha256sum base64 xxd od strings nproc lscpu
+arch tty time yes jq rg fd bat htop vim nano gdb strace ldd nm objdump perl ruby php sqlite3 psql mysql ffmpeg""".split()
+_CONSONANTS = ("b c d f g h j k l m n p q r s t v w x z " * 3 + "br ch cl cr dr fl gr kl pl pr sh sk sl sp st th tr").split()
+_VOWELS = ("a e i o u " * 4 + "ai ea oo ou y").split()
+_CODAS = [""] * 8 + ["n", "r", "s", "t", "l", "m", "k", "nd", "rt", "x", "p", "ck"]
+
+
+def syllables(r, low=1, high=3):
+    return "".join(r.choice(_CONSONANTS) + r.choice(_VOWELS) + r.choice(_CODAS) for _ in range(r.randint(low, high)))
+
+
+def letters(r, low=2, high=8):
+    return "".join(r.choices(string.ascii_lowercase, k=r.randint(low, high)))
+
+
+def mixed(r, low=2, high=10):
+    pool = r.choice([string.ascii_lowercase + string.digits, string.ascii_letters + string.digits, string.digits,
+                     string.ascii_uppercase + string.digits, "0123456789abcdef"])
+    return "".join(r.choices(pool, k=r.randint(low, high)))
+
+
+def word(r):
+    x = r.random()
+    if x < 0.015:
+        return r.choice(VERBS)
+    if x < 0.45:
+        return r.choice(WORDS)
+    if x < 0.86:
+        return syllables(r)
+    return letters(r)
+
+
+def name(r):
+    return r.choice(NAMES) if r.random() < 0.4 else syllables(r, 1, 3).capitalize()
+
+
+def number(r):
+    x = r.random()
+    if x < 0.6:
+        return str(r.randint(0, 10 ** r.randint(1, 5)))
+    if x < 0.75:
+        return f"{r.uniform(0, 1000):.{r.randint(1, 2)}f}"
+    return r.choice([f"{r.randint(0, 23)}:{r.randint(0, 59):02}", f"{r.randint(1, 100)}%", f"-{r.randint(1, 50)}",
+                     f"{r.randint(1900, 2050)}", f"{r.randint(1, 31)}.{r.randint(1, 12)}.{r.randint(1950, 2030)}"])
+
+
+def term(r):
+    """One word without spaces: an identifier, a code, a plain word."""
+    x = r.random()
+    if x < 0.5:
+        return word(r)
+    if x < 0.6:
+        return mixed(r)
+    if x < 0.68:
+        return word(r) + "_" + word(r)
+    if x < 0.75:
+        return word(r) + "-" + word(r)
+    if x < 0.82:
+        return word(r) + word(r).capitalize()
+    if x < 0.88:
+        return word(r).upper()
+    if x < 0.94:
+        return name(r)
+    return r.choice([word(r) + number(r), word(r) + "()", word(r) + "." + word(r), "#" + word(r), word(r) + "::" + word(r)])
+
+
+def stem(r):
+    x = r.random()
+    if x < 0.66:
+        return word(r)
+    if x < 0.8:
+        return word(r) + r.choice("_-") + word(r)
+    if x < 0.9:
+        return word(r) + str(r.randint(0, 99))
+    return r.choice([mixed(r, 2, 6), word(r).upper(), word(r).capitalize(), word(r) + "." + word(r)])
+
+
+def extension(r):
+    return r.choice(EXTENSIONS) if r.random() < 0.85 else letters(r, 2, 3)
+
+
+def folder(r):
+    parts = [stem(r).replace(".", "") for _ in range(r.choice([1, 1, 1, 2, 2, 3, 4]))]
+    lead = r.choice([""] * 14 + ["./", "../", "/", "~/", "."])
+    return lead + "/".join(parts) + r.choice(["", "", "", "/"])
+
+
+def path(r):
+    if r.random() < 0.06:
+        return r.choice(BARE_FILES)
+    lead = r.choice([""] * 16 + ["./", "../", "/", "~/", "/tmp/", "/etc/"])
+    parts = [stem(r).replace(".", "") for _ in range(r.choice([0, 0, 0, 0, 0, 1, 1, 2, 3]))]
+    return lead + "/".join(parts + [stem(r) + "." + extension(r)])
+
+
+def url(r):
+    return r.choice(["http", "https"]) + "://" + word(r) + "." + r.choice(["com", "org", "net", "io", "de", "dev"]) + r.choice(
+        ["", "/" + word(r), "/" + word(r) + "/" + word(r) + "?" + letters(r, 1, 3) + "=" + number(r), ":8080/" + word(r)])
+
+
+def quoted(r, text):
+    mark = r.choice("\"'")
+    return text if mark in text else mark + text + mark
+
+
+def flag(r):
+    x = r.random()
+    if x < 0.55:
+        return "-" + "".join(r.choices(string.ascii_letters, k=r.choice([1, 1, 1, 2, 2, 3])))
+    if x < 0.8:
+        return "--" + word(r) + r.choice(["", "-" + word(r)])
+    return "--" + word(r) + "=" + r.choice([word(r), number(r), path(r)])
+
+
+def phrase(r, low=1, high=6):
+    return " ".join(term(r) if r.random() < 0.25 else word(r) for _ in range(r.randint(low, high)))
+
+
+def argument(r):
+    x = r.random()
+    if x < 0.3:
+        return flag(r)
+    if x < 0.48:
+        return path(r)
+    if x < 0.6:
+        return term(r)
+    if x < 0.72:
+        return quoted(r, phrase(r, 1, 5))
+    if x < 0.79:
+        return number(r)
+    if x < 0.85:
+        return r.choice(["*", "*." + extension(r), word(r) + "*", "**/*." + extension(r), "?" + word(r), "[a-z]*"])
+    if x < 0.9:
+        return "$" + r.choice([word(r).upper(), "HOME", "PATH", "USER", "{" + word(r).upper() + "}", "(" + r.choice(PROGRAMS) + ")"])
+    if x < 0.94:
+        return url(r)
+    return r.choice([word(r) + "=" + term(r), folder(r), ".", "..", "/", "-", "'{print $" + str(r.randint(1, 9)) + "}'",
+                     "s/" + word(r) + "/" + word(r) + "/g", "+%Y-%m-%d", "$((" + number(r) + r.choice("+-*") + number(r) + "))",
+                     r"\n", r"\(" + word(r) + r"\)", "@" + word(r), "^" + word(r), word(r) + "$", "!" + word(r)])
+
+
+def simple_command(r):
+    program = r.choice(PROGRAMS) if r.random() < 0.78 else r.choice([word(r), "./" + stem(r) + ".sh", "./" + word(r), "/usr/bin/" + word(r)])
+    x = r.random()
+    if program == "echo" or x < 0.12:
+        return "echo " + r.choice([phrase(r, 1, 6), quoted(r, phrase(r, 1, 6)), "$" + word(r).upper(), repeated(r)])
+    arguments = [argument(r) for _ in range(r.choice([0, 0, 1, 1, 1, 2, 2, 3, 4]))]
+    if program in ("git", "cargo", "docker", "npm", "systemctl", "go", "pip", "kubectl") and r.random() < 0.8:
+        arguments.insert(0, r.choice(["status", "log", "diff", "build", "test", "run", "install", "list", "show", word(r)]))
+    return " ".join([program] + arguments)
+
+
+def command(r):
+    """A shell command: usually one program, sometimes a pipe, a list, a redirection or a loop."""
+    text = simple_command(r)
+    x = r.random()
+    if x < 0.72:
+        return text
+    if x < 0.84:
+        return text + r.choice([" | ", "|"]) + simple_command(r) + (" | " + simple_command(r) if r.random() < 0.2 else "")
+    if x < 0.9:
+        return text + r.choice([" && ", "; ", " || "]) + simple_command(r)
+    if x < 0.96:
+        return text + r.choice([" > ", " >> ", " 2> ", " < "]) + path(r) + r.choice(["", "", " 2>&1", " &"])
+    return r.choice([f"for {letters(r, 1, 1)} in {phrase(r, 1, 3)}; do {simple_command(r)}; done", f"{word(r).upper()}={term(r)} {text}",
+                     f"cd {folder(r)} && {text}", f"sudo {text}", f"{text} 2>/dev/null", f"bash -c '{r.choice(PROGRAMS)} {path(r)}'",
+                     f"python3 -c \"print({number(r)} {r.choice('+-*/')} {number(r)})\"", f"test -f {path(r)} && echo {word(r)}"])
+
+
+def repeated(r):
+    """A phrase in which words come back: the case where copying by looking at the last word alone goes wrong."""
+    few = [term(r) if r.random() < 0.3 else word(r) for _ in range(r.randint(1, 4))]
+    return " ".join(r.choice(few) for _ in range(r.randint(2, 9)))
+
+
+def sentence(r):
+    words = [term(r) if r.random() < 0.15 else word(r) for _ in range(r.randint(2, 12))]
+    if r.random() < 0.3:
+        words[r.randrange(len(words))] += ","
+    text = " ".join(words)
+    return (text[0].upper() + text[1:] if r.random() < 0.6 else text) + r.choice(["", ".", ".", "!", "?"])
+
+
+def text(r):
+    """A short text of one line, as a person would want it in a file."""
+    x = r.random()
+    if x < 0.45:
+        return phrase(r, 1, 8)
+    if x < 0.6:
+        return sentence(r)
+    if x < 0.72:
+        return repeated(r)
+    if x < 0.8:
+        return ", ".join(phrase(r, 1, 2) for _ in range(r.randint(2, 5)))
+    return odd_text(r)
+
+
+def odd_text(r):
+    return r.choice([
+        lambda: word(r) + "=" + term(r), lambda: word(r) + ": " + phrase(r, 1, 4), lambda: url(r), lambda: number(r),
+        lambda: "{" + f'"{word(r)}": {number(r)}, "{word(r)}": "{word(r)}"' + "}", lambda: f"print(\"{phrase(r, 1, 3)}\")",
+        lambda: f"let {word(r)} = {term(r)};", lambda: word(r) + "@" + word(r) + ".com", lambda: "# " + phrase(r, 1, 4),
+        lambda: f"{number(r)} {r.choice('+-*/=<>')} {number(r)}", lambda: "[" + word(r) + "] " + phrase(r, 1, 3),
+        lambda: "<" + (w := word(r)) + ">" + phrase(r, 1, 3) + "</" + w + ">", lambda: "- " + phrase(r, 1, 5),
+        lambda: quoted(r, phrase(r, 1, 4)) + " " + phrase(r, 1, 3), lambda: name(r) + " said " + '"' + phrase(r, 1, 4) + '"',
+        lambda: word(r) + "'s " + phrase(r, 1, 3), lambda: mixed(r, 8, 24), lambda: sentence(r) + " " + sentence(r),
+        lambda: "(" + phrase(r, 1, 3) + ") " + word(r), lambda: "\\" + word(r) + " " + word(r), lambda: word(r) + "; " + phrase(r, 1, 3),
+        lambda: r.choice(["caf\u00e9", "\u00fcber", "na\u00efve", "\u20ac", "\u2014", "se\u00f1or", "\u00e5ngstr\u00f6m", "\u2713"]) + " " + phrase(r, 1, 3),
+    ])()
+
+
+def output_line(r):
+    x = r.random()
+    if x < 0.4:
+        return text(r)
+    if x < 0.55:
+        return f"-rw-r--r-- 1 {word(r)} {word(r)} {r.randint(0, 99999)} Nov {r.randint(1, 30)} {r.randint(0, 23):02}:{r.randint(0, 59):02} {stem(r)}.{extension(r)}"
+    if x < 0.7:
+        return "\t".join([number(r), path(r)][:: r.choice([1, -1])])
+    if x < 0.8:
+        return f"Linux {word(r)} {r.randint(4, 6)}.{r.randint(0, 20)}.{r.randint(0, 200)}-{word(r)} #{r.randint(1, 99)} SMP x86_64 GNU/Linux"
+    return r.choice([word(r), number(r), path(r), "/home/" + word(r) + "/" + word(r), "  " + phrase(r, 1, 4), term(r) + ": " + phrase(r, 1, 5),
+                     "Sat Nov 21 09:41:07 UTC 2026", "total " + number(r), "#" * r.randint(1, 3) + " " + phrase(r, 1, 3)])
+
+
+def lines(r, low, high):
+    """Several lines, some empty, some equal to an earlier one."""
+    out = []
+    for _ in range(r.randint(low, high)):
+        x = r.random()
+        out.append("" if x < 0.05 and out else r.choice(out) if x < 0.1 and out else output_line(r) if x < 0.5 else text(r))
+    while out and not out[-1].strip():
+        out.pop()
+    return "\n".join(out) or word(r)

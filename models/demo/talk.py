@@ -1,0 +1,43 @@
+"""Talk without tools: greetings, thanks, what it is, questions out of its reach, the time, a given text."""
+
+import material
+from phrasing import ending, expand, fill
+
+SELF = "I am Paguro's built-in demo model. I am tiny and can only show the tools. Configure a real model for real work."
+ABLE = "I can run a command, read, write, edit, list and search files, and remember facts. I am only a demo model."
+UNKNOWN = "I do not know that. I am only Paguro's built-in demo model. Configure a real model for such questions."
+GREET = "(hello|hi|hey|good morning|good evening|good afternoon|good day|greetings|hello there|hi there|hey there|hallo|howdy|welcome|yo|moin|hiya|morning|how are you|how do you do|how is it going|what's up|hello, how are you|nice to meet you|are you there|anybody there|is anyone there|hello again|how are you today|hi, how are you doing)( Paguro| friend| you| everyone| my friend| again||||||)"
+THANKS = "(thanks|thank you|thanks a lot|many thanks|thank you very much|great|great, thanks|perfect|well done|good job|nice|nice work|cool|awesome|cheers|ok thanks|that helps|very good|excellent|ok|okay|good|fine|that is great|wonderful|thx|ty|I appreciate it|you are great|much appreciated|that was helpful|good work|brilliant|lovely)( Paguro| for that| for your help|, that is all|||||)"
+BYE = "(bye|goodbye|good night|see you|see you later|bye bye|until tomorrow|farewell|that is all for today|see you tomorrow|have a nice day|take care|so long|ciao|I am done for today|later)( Paguro| friend||||)"
+WHO = "(who are you|what are you|what is your name|what's your name|introduce yourself|tell me about yourself|which model are you|what model is this|are you a real model|are you human|are you a robot|are you an AI|who am I talking to|what is Paguro|what is this|who made you|are you ChatGPT|how big are you|are you smart|what kind of model are you|do you have a name|say who you are|who is there|what sort of thing are you|are you a person|tell me who you are|how clever are you)"
+CAN = "(what can you do|help|how can you help me|what do you do|what are you able to do|what tools do you have|which tools do you have|what are your tools|list your tools|how does this work|what is possible here|what can I ask|what can I do here|what are you good at|show me what you can do|how do I use you|how do I use this|what should I ask you|what are your abilities|give me some help|can you help me|tell me what you can do|which commands do you know|what do you know how to do|what else can you do|explain what you can do)"
+REACH = [
+    "what is the (capital|population|currency|president|area|highest mountain|language|flag|king|history|anthem) of <A>", "who (wrote|invented|painted|discovered|built|composed|founded|won|directed) (the|) <W>", "who (is|was) the (president|king|queen|inventor|author|founder|prime minister) of <A>", "what is <X> (plus|minus|times|divided by|+|-|*|/) <Y>", "(calculate|compute|solve|work out|add up) <X> (plus|minus|times|+|*|/) <Y>",
+    "how much is <X> (plus|minus|times|+|*) <Y>", "(write|tell|compose|make up|invent|give) me (a|one) (poem|joke|story|song|haiku|riddle|limerick|fairy tale)( about <W>| about the <W>| on <W>|)", "tell me (a joke|a story|something funny|a fairy tale|something interesting|something about history)", "translate <W> (into|to) (French|German|Spanish|Italian|Latin|Polish|Chinese)", "how do you say <W> in (French|German|Spanish|Italian|Polish)",
+    "why (is|are|do|does) (the sky blue|the sea salty|birds fly|cats purr|grass green|we sleep|snow white|the sun hot|stars shine|people dream|ice float|leaves fall)", "explain (quantum physics|gravity|relativity|evolution|recursion|inflation|photosynthesis|democracy|how a car works|machine learning|the universe|<W> to me|how <W> works)", "what is the (meaning of life|speed of light|square root of <X>|distance to the moon|boiling point of water|weather like|weather|weather in <A>|weather today|news|latest news|best <W> in the world|difference between <W> and <V>|temperature outside|definition of <W>)",
+    "how (far|old|big|tall|deep) is (the moon|the sun|the earth|the universe|mount everest|the eiffel tower|the sea)", "how many (people live in <A>|planets are there|days are in a year|bones does a human have|legs has a spider|stars are there|countries are there|inhabitants has <A>)", "when (was <A> born|did the war end|was <A> founded|does winter start|did <A> die|was the <W> invented)", "what does <W> mean", "what does the word <W> mean", "define <W>", "how do I (cook|bake|build|fix|learn|grow|draw|play) (a|the|an|) <W>",
+    "give me (a recipe|some advice|an idea|a tip|five ideas|a fun fact) (for|about|on) <W>", "what do you think (of|about) <W>", "do you (like|love|hate|enjoy) <W>", "can you (sing|dance|dream|feel|think|fly|cook|draw|speak French|play chess|see me|hear me)", "(should|shall) I (buy|learn|try|eat|sell|visit) (a|the|) <W>", "which is (better|faster|bigger|healthier), <W> or <V>", "is <W> (good|bad|healthy|dangerous|better than <V>)", "will it (rain|snow|be sunny) (today|tomorrow)", "summarise the history of <A>", "what happened in <X>",
+    "write (an essay|an article|a letter|a song|a novel|a speech|some code|a poem) (about|on) <W>", "how does (a|the|) <W> work", "who will win the (election|cup|race|game)", "convert <X> (miles|euros|pounds|degrees) to (kilometres|dollars|kilos|celsius)", "recommend (me|) a (book|film|restaurant|song)", "are there (aliens|ghosts|dragons)", "what rhymes with <W>", "name (three|five|ten|some) (animals|countries|colours|rivers|cities|planets)",
+]
+CLOCK = "(what time is it|what's the time|what is the time|tell me the time|what time is it now|do you know what time it is|how late is it|the time please|can you tell me the time|which time is it|what is the current time|current time|give me the time|could you tell me what time it is|have you got the time|what does the clock say|time|what hour is it)"
+CALENDAR = "(what day is it|what day is it today|what is today's date|what's the date|what date is it|what is the date today|which day is it today|tell me the date|which day of the week is it|what day of the week is it|what is today|today's date|current date|what weekday is it|what is the date|give me the date|do you know what day it is|is it monday|which date do we have today|what's today's date)"
+ABOUT = ["what is this( about| text about|)", "what does (this|it|the text) (say|mean)", "(summarise|summarize|explain|describe|read|analyse|analyze|look at|check|review|shorten|comment on) (this|the text|it|the data|this text|this input|the following|the input)( for me|)", "what do you think (of|about) (this|it|the text)", "(tell me|say|explain) what this is( about|)", "what is (this|the) (text|data|input|document|message|about)", "what do you see( here|)", "what does the input say", "(is this|does this look) (good|correct|right|ok)", "what am I looking at",
+         "give me (a summary|the gist|the main point|an overview)( of this| of it|)", "what is going on here", "how does this start", "how does it begin", "what is the first line", "quote (this|the first line)", "(show|tell) me (the first line|how this begins|how it starts)", "what is in (this|the data|here)", "what did I (send|give|pipe|paste)( you|)", "what have I (sent|given|piped|pasted)( you|)", "any idea what this is", "what can you (say|tell me) about this", "have a look at this", "tl;dr", "what's this", "in short, what is this", "sum this up", "classify this", "what kind of text is this", "translate this", "count the words in this"]
+ANSWERS = [(GREET, "Hello! " + SELF, 4), (THANKS, "You are welcome.", 3), (BYE, "Goodbye!", 2), (WHO, SELF, 4), (CAN, ABLE, 4)]
+
+
+def talk(r, tail):
+    """A message without a tool and its reply; `tail` holds the time: `time`, `date` and `day`."""
+    x = r.random()
+    if x < 0.5:
+        shape, reply, _ = r.choices(ANSWERS, [w for _, _, w in ANSWERS])[0]
+        return ending(r, fill(r, shape, {}, close=False), False), None, reply
+    if x < 0.72:
+        slots = {"A": material.name(r), "W": material.phrase(r, 1, 2), "V": material.word(r), "X": material.number(r), "Y": material.number(r)}
+        return ending(r, fill(r, r.choice(REACH), slots, {k: 1.0 for k in slots}, close=r.random() < 0.3), False), None, UNKNOWN
+    if x < 0.79:
+        return ending(r, fill(r, CLOCK, {}, close=r.random() < 0.3), False), None, f"It is {tail['time']}."
+    if x < 0.86:
+        return ending(r, fill(r, CALENDAR, {}, close=r.random() < 0.3), False), None, f"Today is {tail['day']}, {tail['date']}."
+    data = material.lines(r, 1, 8)
+    return ending(r, fill(r, expand(r, r.choice(ABOUT)), {}, close=r.random() < 0.3), False), data, f"It begins: {data.splitlines()[0]}"
