@@ -232,3 +232,21 @@ pub fn session_name(name: Option<&str>) -> Result<String> {
     check_session_name(name).map_err(|e| BadInput(e.to_string()))?;
     Ok(name.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The most that a session's first tokens may cost (the issue of part 1; another agent spends 8,055 on "Hello there").
+    const BLOCK_TOKENS: u32 = 3_000;
+
+    #[tokio::test]
+    async fn block_and_tools_are_few_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let tools = toolbox(Workspace::open(folder.path()).unwrap(), Store::in_memory().unwrap(), tools::DEFAULT_OUTPUT_TOKENS);
+        let engine = Engine::load(LoadOptions::new(demo()), |_| ControlFlow::Continue(())).await.unwrap();
+        let texts = vec![agent::SYSTEM_BLOCK.to_owned(), serde_json::to_string(&tools.schemas()).unwrap()];
+        let counts = engine.count_tokens(texts).await.unwrap();
+        assert!(counts.iter().sum::<u32>() <= BLOCK_TOKENS, "{counts:?}");
+    }
+}

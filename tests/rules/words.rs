@@ -3,13 +3,15 @@
 use std::path::Path;
 
 /// Where `unsafe` may stand: the shim, the engine's llama backend, and the one function that registers sqlite-vec.
-const UNSAFE: [&str; 3] = ["llama-sys", "engine/src/llama", "memory/src/vec.rs"];
+const UNSAFE: [&str; 3] = ["llama-sys", "engine/src/llama", "memory/src/database.rs"];
 
 /// What no file may hold, and why.
-const NEVER: [(&str, &str); 4] = [
+const NEVER: [(&str, &str); 6] = [
     ("unbounded_channel", "every queue has a number"),
-    ("std::sync::mpsc::channel", "std's own channel is unbounded; use a bounded one"),
+    ("mpsc::channel()", "std's own channel is unbounded; use a bounded one"),
     ("Arc<Mutex", "one thread owns each resource"),
+    ("Arc<std::sync::Mutex", "one thread owns each resource"),
+    ("Arc<tokio::sync::Mutex", "one thread owns each resource"),
     ("todo!(", "nothing is called done that is not"),
 ];
 
