@@ -306,7 +306,8 @@ mod tests {
     #[test]
     fn variables_override_the_file() {
         let config =
-            load("[model]\ncontext = 4096", &[("PAGURO_MODEL_CONTEXT", "8192"), ("PAGURO_MODEL_FILE", "a.gguf"), ("PAGURO_HOME", "x")]).unwrap();
+            load("[model]\ncontext = 4096", &[("PAGURO_MODEL_CONTEXT", "8192"), ("PAGURO_MODEL_FILE", "a.gguf"), ("PAGURO_HOME", "x")])
+                .unwrap();
         assert_eq!((config.model.context, config.model.file), (Some(8192), Some("a.gguf".into())));
     }
 

@@ -36,7 +36,7 @@ pub enum Next {
 pub enum Failure {
     /// The model keeps giving empty replies.
     Empty,
-    /// The same call has given the same result [`REPEATS`] times.
+    /// The same call has given the same result three times.
     Repeats,
     /// The reply was cut off by `max_tokens`.
     Length,

@@ -191,7 +191,9 @@ async fn a_call_that_cannot_be_used_is_tried_again_and_then_an_error() {
     let (said, reply) = collect(&engine, request).await;
     let reason = "the arguments of `shell` lack `nowhere`".to_owned();
     assert_eq!(reply.unwrap_err(), EngineError::ToolCall { tries: 3, reason });
-    assert_eq!(said.texts.concat(), "Let me look.", "what was told before the call is not told again");
+    // How much is told before the first try fails depends on the time; that it is not told again does not.
+    let told = said.texts.concat();
+    assert!("Let me look.".starts_with(&told), "told: {told}");
     // What the tries left in the cache is not taken for something else.
     let request = Request { tools: vec![shell()], ..greedy(vec![user("list the files")], 50) };
     assert_eq!(collect(&engine, request).await.1.unwrap().reason, FinishReason::ToolCalls);
