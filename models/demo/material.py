@@ -8,13 +8,22 @@ import pathlib
 import string
 
 WORDS = pathlib.Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split()
+# Words as people write them, thousands of them (the list of Debian's package `wamerican`), so that none is learned by heart.
+_LIST = pathlib.Path("/usr/share/dict/words")
+MANY = [w for w in _LIST.read_text(encoding="utf-8").split() if w.isascii() and w.isalpha() and w.islower() and 2 < len(w) < 11] if _LIST.exists() else WORDS
 VERBS = pathlib.Path(__file__).with_name("verbs.txt").read_text(encoding="utf-8").split()  # rare in what is copied: they say what to do
 NAMES = """Anna Ben Carla David Emma Felix Greta Hugo Ida Jonas Karin Leo Maria Nina Oscar Paula Quentin Rosa Sven Tina
 Uwe Vera Will Xenia Yusuf Zoe Priya Chen Aisha Omar Sofia Ivan Olga Pedro Lucia Marco Giulia Hiro Yuki Sam Alex Rex
 Bella Max Luna Charlie Berlin Paris London Oslo Madrid Rome Vienna Lisbon Dublin Tokyo Boston Denver Hamburg""".split()
 EXTENSIONS = """txt md py rs c h cpp js ts json toml yaml yml csv log html css sh sql xml ini cfg conf tex go java rb
 lock bak tmp dat pdf png env diff""".split()
-BARE_FILES = "README LICENSE Makefile Dockerfile TODO NOTES CHANGELOG Cargo.toml .gitignore .env .bashrc notes".split()
+BARE_FILES = "README LICENSE Makefile Dockerfile TODO NOTES CHANGELOG Cargo.toml .gitignore .env .bashrc".split()
+# Names that people really use, so that none of them is taken for another.
+COMMON_FILES = """notes.txt notes.md todo.txt todo.md list.txt shopping.txt shopping-list.txt ideas.md report.md report.txt test.txt hello.txt
+greeting.txt log.txt diary.md journal.md plan.md plans.txt draft.txt letter.txt recipe.txt recipes.md budget.csv data.csv data.json config.toml config.json
+config.yaml settings.json package.json index.html style.css main.py main.rs app.py app.js script.sh run.sh build.sh setup.py server.log error.log src/main.rs
+src/lib.rs src/app.py docs/intro.md docs/index.md docs/guide.md notes/today.md logs/app.log tests/test.py key.pem id.txt names.txt output.txt input.txt
+readme.md README.md CHANGELOG.md poem.txt story.txt song.txt quote.txt contacts.csv birthdays.txt passwords.txt expenses.csv meeting.md minutes.md agenda.txt""".split()
 PROGRAMS = """ls pwd date whoami uname echo cat head tail wc grep find sort uniq cut tr sed awk du df free ps top uptime
 hostname id env which file stat touch mkdir rmdir rm cp mv ln chmod chown tar gzip zip unzip curl wget ping git cargo
 rustc make cmake gcc python python3 node npm pip go java docker kubectl ssh scp rsync diff patch tree less seq sleep
@@ -44,9 +53,11 @@ def word(r):
     x = r.random()
     if x < 0.015:
         return r.choice(VERBS)
-    if x < 0.45:
+    if x < 0.25:
         return r.choice(WORDS)
-    if x < 0.86:
+    if x < 0.72:
+        return r.choice(MANY)
+    if x < 0.93:
         return syllables(r)
     return letters(r)
 
@@ -107,8 +118,8 @@ def folder(r):
 
 
 def path(r):
-    if r.random() < 0.06:
-        return r.choice(BARE_FILES)
+    if r.random() < 0.15:
+        return r.choice(BARE_FILES) if r.random() < 0.2 else r.choice(COMMON_FILES)
     lead = r.choice([""] * 16 + ["./", "../", "/", "~/", "/tmp/", "/etc/"])
     parts = [stem(r).replace(".", "") for _ in range(r.choice([0, 0, 0, 0, 0, 1, 1, 2, 3]))]
     return lead + "/".join(parts + [stem(r) + "." + extension(r)])

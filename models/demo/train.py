@@ -88,7 +88,7 @@ def batches(tokenizer, r, clock):
 
 def rates(step, done):
     """Factor on the learning rates at `step`, with the fraction `done` of the time gone."""
-    return min(1.0, (step + 1) / WARM_UP) * min(1.0, max(0.0, (1 - done) / (1 - DECAY_FROM)) * 0.98 + 0.02)
+    return min(1.0, (step + 1) / WARM_UP) * min(1.0, 1.5 * max(0.0, (1 - done) / (1 - DECAY_FROM)) * 0.98 + 0.02)
 
 
 class Gradients:

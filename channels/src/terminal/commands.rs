@@ -9,6 +9,8 @@ use super::{CHANNEL, session};
 
 /// Notes that `/memory` shows.
 const NOTES: usize = 10;
+/// Turns looked back on for a reply, to say how full the context is.
+const RECENT_TURNS: usize = 5;
 
 /// Characters of a time that are its date, and its date and minute: `2026-11-21T09:41`.
 const DATE: usize = 10;
@@ -56,9 +58,13 @@ pub(super) async fn context(agent: &Agent, name: &str) -> Result<String, AgentEr
     let (mut block, mut used) = (None, None);
     if let Some(row) = session::find(agent, name).await? {
         block = store.system_block(row.id).await?;
-        if let Some((turn, steps)) = store.history(row.id, 1).await?.pop() {
+        // A turn that was stopped may have no reply: the newest that has one says how much is in use.
+        for (turn, steps) in store.history(row.id, RECENT_TURNS).await?.into_iter().rev() {
             let steps = parse_steps(turn.id, steps)?;
             used = thoughts(&steps).next_back().map(|thought| thought.usage.prompt_tokens + thought.usage.completion_tokens);
+            if used.is_some() {
+                break;
+            }
         }
     }
     let state = if block.is_some() { "frozen for this session" } else { "not in use yet" };
