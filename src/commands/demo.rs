@@ -34,7 +34,7 @@ const FIRST: [Stop; 5] = [
 
 const SECOND_PROCESS: &str = "what is my bike?";
 
-const LAST: Stop = Stop { title: "A command that the owner does not allow", says: "run rm greeting.txt", approve: Approve::Deny };
+const LAST: Stop = Stop { title: "A command that the owner does not allow", says: "run rm -r notes", approve: Approve::Deny };
 
 /// The tour's folder; removed at its end.
 struct Folder(PathBuf);
