@@ -1,29 +1,81 @@
 //! What a model can do, and where it sends what it generates.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot, watch};
+use llama_sys::Abort;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::{BareTimes, Delta, EngineError, Finish, ModelInfo, Request};
+use crate::{BareTimes, Delta, EngineError, Finish, FinishReason, ForkPoint, ModelInfo, Request};
 
 /// What a model can do. Lives on the model thread; implementations need not be `Send`.
-///
-/// One request at a time: continuous batching will replace `generate` by steps over sequences.
 pub(crate) trait Backend {
     /// What is known of the model.
     fn info(&self) -> &ModelInfo;
     /// Tokens of `text` by the model's own tokenizer, no special tokens added.
     fn count_tokens(&self, text: &str) -> Result<u32, EngineError>;
-    /// The bare loop over the prompt of `request` and then `tokens` tokens; the cache is empty afterwards.
+    /// Whether [`Backend::begin`] may be called: the number of generations is bounded.
+    fn has_room(&self) -> bool {
+        true
+    }
+    /// Takes a request. Its generation goes on with each [`Backend::step`], which ends it through `sink`.
+    fn begin(&mut self, request: Box<Request>, sink: Sink);
+    /// Works for one batch at most on the generations there are. Looks at each [`Sink::limit`].
+    fn step(&mut self) -> Next;
+    /// A transcript `to` that begins as `from` does; returns the tokens that the two share now.
+    fn fork(&mut self, from: &str, to: &str, at: ForkPoint) -> Result<u32, EngineError> {
+        let _ = (to, at);
+        Err(EngineError::NoTranscript { name: from.into() })
+    }
+    /// Drops a transcript, from memory and disk.
+    fn forget(&mut self, name: &str) {
+        let _ = name;
+    }
+    /// The bare loop over the prompt of `request` and then `tokens` tokens; what the cache held is lost.
     fn bare_loop(&mut self, request: &Request, tokens: u32) -> Result<BareTimes, EngineError> {
         let _ = (request, tokens);
         Err(EngineError::Decode("only a real model can be measured".into()))
     }
-    /// Generates one reply into `sink`, which gets every delta but the finish.
-    /// Asks [`Sink::stopped`] at least once a token and then ends with `FinishReason::Cancelled`.
-    fn generate(&mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Finish, EngineError>;
+    /// The last `Engine` is gone: keep what should outlive the process.
+    fn close(&mut self) {}
+}
+
+/// When a backend wants its next [`Backend::step`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// When a command has come.
+    Idle,
+    /// At once.
+    Now,
+    /// Then, or when a command has come.
+    At(Instant),
+}
+
+/// How others make the model thread look up from its work: a receiver that was dropped, a request of the owner's.
+#[derive(Debug, Default)]
+pub(crate) struct Interrupt {
+    /// Ends a running `llama_decode`.
+    pub(crate) abort: Arc<Abort>,
+    /// Ends a wait.
+    pub(crate) woken: Notify,
+    /// Whether the batch that runs may be given up for a request of the owner's.
+    pub(crate) preemptable: AtomicBool,
+}
+
+impl Interrupt {
+    /// Somebody does not wait any more.
+    pub(crate) fn raise(&self) {
+        self.abort.raise();
+        self.woken.notify_one();
+    }
+
+    /// The owner waits.
+    pub(crate) fn preempt(&self) {
+        if self.preemptable.load(Ordering::Relaxed) {
+            self.abort.raise();
+        }
+    }
 }
 
 /// How a generation ends: the deltas that did not fit the channel, then the finish or an error.
@@ -35,27 +87,21 @@ pub(crate) struct Ending {
 
 /// Where one generation goes. It never blocks the model on a slow receiver: what the bounded channel cannot take is
 /// merged into as few deltas as possible, at most one reply long, and sent as soon as there is room.
-pub(crate) struct Sink<'a> {
+#[derive(Debug)]
+pub(crate) struct Sink {
     deltas: mpsc::Sender<Delta>,
     ending: oneshot::Sender<Ending>,
     rest: Vec<Delta>,
     /// Closed when the last `Engine` is dropped.
     engine: watch::Receiver<()>,
     asked: Instant,
-    runtime: &'a Runtime,
 }
 
-impl<'a> Sink<'a> {
+impl Sink {
     /// A sink into `deltas` and `ending` that stops when the sending half of `engine` is dropped. `asked` is when the
     /// request was made.
-    pub(crate) fn new(
-        deltas: mpsc::Sender<Delta>,
-        ending: oneshot::Sender<Ending>,
-        engine: watch::Receiver<()>,
-        asked: Instant,
-        runtime: &'a Runtime,
-    ) -> Self {
-        Self { deltas, ending, rest: Vec::new(), engine, asked, runtime }
+    pub(crate) fn new(deltas: mpsc::Sender<Delta>, ending: oneshot::Sender<Ending>, engine: watch::Receiver<()>, asked: Instant) -> Self {
+        Self { deltas, ending, rest: Vec::new(), engine, asked }
     }
 
     /// When the request was made, before it waited in the mailbox.
@@ -82,56 +128,18 @@ impl<'a> Sink<'a> {
         self.deltas.is_closed() || self.engine.has_changed().is_err()
     }
 
-    /// Waits for `time`, but not past `deadline` and not when nobody waits any more.
-    pub(crate) fn pause(&self, time: Duration, deadline: Option<Instant>) {
-        let end = Instant::now() + time;
-        let end = deadline.map_or(end, |deadline| end.min(deadline));
-        self.runtime.block_on(until(&self.deltas, self.engine.clone(), Some(end)));
-    }
-
-    /// Does `work` while a thread beside it raises `flag` as soon as nobody waits any more or `deadline` passes, so that
-    /// even one long batch can be stopped. `flag` is down again afterwards.
-    pub(crate) fn watched<T>(&mut self, flag: &AtomicBool, deadline: Option<Instant>, work: impl FnOnce(&mut Self) -> T) -> T {
-        let (deltas, engine, runtime) = (self.deltas.clone(), self.engine.clone(), self.runtime);
-        let (done, is_done) = oneshot::channel::<()>();
-        let result = std::thread::scope(|scope| {
-            let watch = move || {
-                let stopped = runtime.block_on(async {
-                    tokio::select! {
-                        () = until(&deltas, engine, deadline) => true,
-                        _ = is_done => false,
-                    }
-                });
-                flag.store(stopped, Ordering::Relaxed);
-            };
-            // Without the thread a batch runs to its end before the generation stops: slower, not wrong.
-            let _ = std::thread::Builder::new().name("model-watch".into()).spawn_scoped(scope, watch);
-            // Dropped before the scope joins, also when `work` panics.
-            let _done = done;
-            work(self)
-        });
-        flag.store(false, Ordering::Relaxed);
-        result
+    /// Why the generation must end now, if it must.
+    pub(crate) fn limit(&self, deadline: Option<Instant>) -> Option<FinishReason> {
+        if self.stopped() {
+            return Some(FinishReason::Cancelled);
+        }
+        let passed = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        passed.then_some(FinishReason::Deadline)
     }
 
     /// Ends the generation. A receiver that is gone misses nothing.
     pub(crate) fn finish(self, result: Result<Finish, EngineError>) {
         let _ = self.ending.send(Ending { rest: self.rest, result });
-    }
-}
-
-/// Resolves when the receiver or the last `Engine` is dropped, or at `end`.
-async fn until(deltas: &mpsc::Sender<Delta>, mut engine: watch::Receiver<()>, end: Option<Instant>) {
-    let passed = async {
-        match end {
-            Some(end) => tokio::time::sleep_until(end.into()).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = passed => {}
-        () = deltas.closed() => {}
-        _ = engine.changed() => {}
     }
 }
 
@@ -154,11 +162,10 @@ mod tests {
 
     #[test]
     fn a_slow_receiver_gets_merged_deltas_in_order() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (deltas, mut receiver) = mpsc::channel(1);
         let (ending, end) = oneshot::channel();
         let (_engine, alive) = watch::channel(());
-        let mut sink = Sink::new(deltas, ending, alive, Instant::now(), &runtime);
+        let mut sink = Sink::new(deltas, ending, alive, Instant::now());
         sink.send(text("a"));
         sink.send(text("b"));
         sink.send(text("c"));
@@ -174,45 +181,26 @@ mod tests {
 
     #[test]
     fn a_sink_stops_with_its_receiver_or_its_engine() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         for drop_engine in [false, true] {
             let (deltas, receiver) = mpsc::channel(1);
             let (engine, alive) = watch::channel(());
-            let mut sink = Sink::new(deltas, oneshot::channel().0, alive, Instant::now(), &runtime);
-            assert!(!sink.stopped());
-            let before = Instant::now();
-            let flag = AtomicBool::new(false);
-            sink.watched(&flag, None, |sink| {
-                assert!(!flag.load(Ordering::Relaxed));
-                if drop_engine {
-                    drop(engine);
-                } else {
-                    drop(receiver);
-                }
-                assert!(sink.stopped());
-                while !flag.load(Ordering::Relaxed) {
-                    assert!(before.elapsed() < Duration::from_secs(5));
-                }
-            });
-            assert!(!flag.load(Ordering::Relaxed));
-            sink.pause(Duration::from_secs(60), None);
-            assert!(before.elapsed() < Duration::from_secs(10));
+            let sink = Sink::new(deltas, oneshot::channel().0, alive, Instant::now());
+            assert_eq!(sink.limit(None), None);
+            if drop_engine {
+                drop(engine);
+            } else {
+                drop(receiver);
+            }
+            assert_eq!(sink.limit(None), Some(FinishReason::Cancelled));
         }
     }
 
     #[test]
-    fn a_deadline_raises_the_flag() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    fn a_deadline_is_a_limit() {
         let (deltas, _receiver) = mpsc::channel(1);
         let (_engine, alive) = watch::channel(());
-        let mut sink = Sink::new(deltas, oneshot::channel().0, alive, Instant::now(), &runtime);
-        let flag = AtomicBool::new(false);
-        let deadline = Instant::now() + Duration::from_millis(5);
-        sink.watched(&flag, Some(deadline), |_| {
-            while !flag.load(Ordering::Relaxed) {
-                assert!(deadline.elapsed() < Duration::from_secs(5));
-            }
-        });
-        assert!(Instant::now() >= deadline);
+        let sink = Sink::new(deltas, oneshot::channel().0, alive, Instant::now());
+        assert_eq!(sink.limit(Some(Instant::now() + std::time::Duration::from_secs(3600))), None);
+        assert_eq!(sink.limit(Some(Instant::now())), Some(FinishReason::Deadline));
     }
 }

@@ -7,15 +7,16 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::backend::Interrupt;
 use crate::thread::{Command, DELTAS, MAILBOX, Progress, Serve, run, with_backend};
-use crate::{BareTimes, EngineError, Generation, LoadOptions, ModelInfo, Request};
+use crate::{BareTimes, EngineError, ForkPoint, Generation, LoadOptions, ModelInfo, Priority, Request};
 
 /// Stack of the model thread. Some of llama.cpp's pre-tokenizers are regular expressions that recurse for each character of
 /// a word; a page that is never touched costs nothing.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Handle to the model thread: cheap to clone. The last drop stops a running generation within one token, then ends
-/// and joins the thread; generations still waiting end with [`EngineError::Gone`].
+/// Handle to the model thread: cheap to clone. The last drop stops all generations within one token, lets the transcripts be
+/// kept on disk, and joins the thread; generations still waiting end with [`EngineError::Gone`].
 #[derive(Debug, Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -28,6 +29,7 @@ struct Inner {
     mailbox: Option<mpsc::Sender<Command>>,
     /// Its drop tells the thread to stop.
     alive: Option<watch::Sender<()>>,
+    interrupt: Arc<Interrupt>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -38,17 +40,19 @@ impl Engine {
     /// # Errors
     /// What is wrong with the model, or [`EngineError::LoadCancelled`].
     pub async fn load(options: LoadOptions, progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static) -> Result<Self, EngineError> {
-        Self::start(progress, move |progress, serve| with_backend(&options, progress, serve)).await
+        Self::start(progress, move |interrupt, progress, serve| with_backend(&options, interrupt, progress, serve)).await
     }
 
     /// Starts the thread around the backend that `load` makes there.
     pub(crate) async fn start<L>(mut progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static, load: L) -> Result<Self, EngineError>
     where
-        L: FnOnce(Progress, Serve<'_>) -> Result<(), EngineError> + Send + 'static,
+        L: FnOnce(&Arc<Interrupt>, Progress, Serve<'_>) -> Result<(), EngineError> + Send + 'static,
     {
         let (mailbox, mut commands) = mpsc::channel(MAILBOX);
         let (alive, watcher) = watch::channel(());
         let (ready, loaded) = oneshot::channel::<Result<ModelInfo, EngineError>>();
+        let interrupt = Arc::new(Interrupt::default());
+        let shared = Arc::clone(&interrupt);
         let body = move || {
             let engine = watcher.clone();
             // The sending half is in the future that waits for the load, so a dropped future cancels too.
@@ -57,10 +61,11 @@ impl Engine {
                 Err(_) => ControlFlow::Break(()),
             });
             let mut ready = Some(ready);
-            let result = load(progress, &mut |backend| {
+            let result = load(&shared, progress, &mut |backend| {
                 let info = backend.info().clone();
                 if ready.take().is_some_and(|ready| ready.send(Ok(info)).is_ok()) {
-                    run(backend, &mut commands, &watcher);
+                    // Without a runtime for its waits the thread ends, and every caller is told `Gone`.
+                    let _ = run(backend, &mut commands, &watcher, &shared);
                 }
             });
             if let (Some(ready), Err(error)) = (ready, result) {
@@ -71,7 +76,7 @@ impl Engine {
         let thread = thread.map_err(|error| EngineError::Thread(error.to_string()))?;
         let info = loaded.await.map_err(|_| EngineError::Gone)??;
         let (mailbox, alive, thread) = (Some(mailbox), Some(alive), Some(thread));
-        Ok(Self { inner: Arc::new(Inner { info, mailbox, alive, thread }) })
+        Ok(Self { inner: Arc::new(Inner { info, mailbox, alive, interrupt, thread }) })
     }
 
     /// What is known of the model.
@@ -101,6 +106,27 @@ impl Engine {
         answer.await.map_err(|_| EngineError::Gone)?
     }
 
+    /// Makes a transcript `to` that begins as `from` does, up to `at`. The two share what they have in common and are apart from
+    /// then on. Returns the tokens they share; fewer than asked for where the model cannot go back to just there.
+    ///
+    /// # Errors
+    /// [`EngineError::NoTranscript`] when there is no `from`.
+    pub async fn fork(&self, from: &str, to: &str, at: ForkPoint) -> Result<u32, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Fork { from: from.into(), to: to.into(), at, reply }).await?;
+        answer.await.map_err(|_| EngineError::Gone)?
+    }
+
+    /// Drops the transcript `name` from memory and disk, if there is one.
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`] when the thread has ended.
+    pub async fn forget(&self, name: &str) -> Result<(), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Forget { name: name.into(), reply }).await?;
+        answer.await.map_err(|_| EngineError::Gone)
+    }
+
     /// Starts a generation; waits while the mailbox is full. What is wrong with the request comes by the stream.
     ///
     /// # Errors
@@ -108,8 +134,12 @@ impl Engine {
     pub async fn generate(&self, request: Request) -> Result<Generation, EngineError> {
         let (deltas, stream) = mpsc::channel(DELTAS);
         let (ending, end) = oneshot::channel();
+        let interactive = request.priority == Priority::Interactive;
         self.send(Command::Generate { request: Box::new(request), asked: Instant::now(), deltas, ending }).await?;
-        Ok(Generation::new(stream, end))
+        if interactive {
+            self.inner.interrupt.preempt();
+        }
+        Ok(Generation::new(stream, end, Arc::clone(&self.inner.interrupt)))
     }
 
     async fn send(&self, command: Command) -> Result<(), EngineError> {
@@ -122,6 +152,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         drop(self.alive.take());
         drop(self.mailbox.take());
+        self.interrupt.raise();
         if let Some(thread) = self.thread.take() {
             // A panic has been reported by the hook and told to every caller as `Gone`.
             let _ = thread.join();

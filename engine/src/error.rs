@@ -23,6 +23,8 @@ pub enum EngineError {
     PromptTooLong { tokens: u32, context: u32 },
     #[error("the script {} is wrong in line {line}: {reason}", path.display())]
     BadScript { path: PathBuf, line: usize, reason: String },
+    #[error("there is no transcript called `{name}`")]
+    NoTranscript { name: String },
     #[error("the chat template failed: {0}")]
     Template(String),
     #[error("a tool cannot be offered to the model: {0}")]

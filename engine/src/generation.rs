@@ -1,11 +1,12 @@
 //! The stream that a generation is, and how it ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backend::Ending;
+use crate::backend::{Ending, Interrupt};
 use crate::{EngineError, Message};
 
 /// One piece of a reply.
@@ -77,6 +78,9 @@ pub struct Usage {
 pub struct Timings {
     /// From the request to the first generated token, in milliseconds.
     pub first_token_ms: f64,
+    /// Time in bringing the transcript back from disk, in milliseconds.
+    #[serde(default)]
+    pub restore_ms: f64,
     /// Time in prefill, in milliseconds.
     pub prefill_ms: f64,
     /// Time in decode and sampling, in milliseconds.
@@ -100,6 +104,16 @@ pub struct Generation {
     deltas: mpsc::Receiver<Delta>,
     rest: std::vec::IntoIter<Delta>,
     end: End,
+    interrupt: Arc<Interrupt>,
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        if matches!(self.end, End::Pending(_)) {
+            self.deltas.close();
+            self.interrupt.raise();
+        }
+    }
 }
 
 /// Where the end of a generation comes from.
@@ -111,8 +125,8 @@ enum End {
 }
 
 impl Generation {
-    pub(crate) fn new(deltas: mpsc::Receiver<Delta>, ending: oneshot::Receiver<Ending>) -> Self {
-        Self { deltas, rest: Vec::new().into_iter(), end: End::Pending(ending) }
+    pub(crate) fn new(deltas: mpsc::Receiver<Delta>, ending: oneshot::Receiver<Ending>, interrupt: Arc<Interrupt>) -> Self {
+        Self { deltas, rest: Vec::new().into_iter(), end: End::Pending(ending), interrupt }
     }
 
     /// The next delta; `None` after [`Delta::Finish`] or an error. May be cancelled at any time without losing a delta.

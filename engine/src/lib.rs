@@ -18,4 +18,4 @@ pub use error::EngineError;
 pub use facts::{backends, llama_build};
 pub use generation::{BareTimes, Delta, Finish, FinishReason, Generation, Timings, Usage};
 pub use message::{Message, Role, ToolCall, ToolSchema};
-pub use options::{CacheType, LoadOptions, ModelInfo, ModelSource, Request, Sampling};
+pub use options::{CacheType, ForkPoint, LoadOptions, ModelInfo, ModelSource, Priority, Request, Sampling};

@@ -59,6 +59,14 @@ pub struct LoadOptions {
     pub threads: Option<u32>,
     /// Tokens in one prefill batch.
     pub batch: u32,
+    /// Most transcripts whose keys and values are in memory at once, 1 to 64. They share the context's tokens.
+    pub hot: u32,
+    /// Where transcripts are kept that are not in memory; `None`: nowhere.
+    pub kv_folder: Option<PathBuf>,
+    /// Most bytes in `kv_folder`; the least recently used transcripts go first.
+    pub kv_disk_bytes: u64,
+    /// Guess tokens that repeat the context and verify them in one batch. The text stays the same.
+    pub draft: bool,
 }
 
 impl LoadOptions {
@@ -75,6 +83,10 @@ impl LoadOptions {
             gpu_layers: None,
             threads: None,
             batch: 512,
+            hot: 8,
+            kv_folder: None,
+            kv_disk_bytes: 8 << 30,
+            draft: true,
         }
     }
 }
@@ -129,6 +141,10 @@ pub struct Sampling {
 pub struct Request {
     /// The conversation, system block first.
     pub messages: Vec<Message>,
+    /// The transcript that the conversation is kept in; `None`: one that all such requests share.
+    pub transcript: Option<String>,
+    /// Whose turn comes first.
+    pub priority: Priority,
     /// The tools that may be called; empty: none.
     pub tools: Vec<ToolSchema>,
     /// How to sample.
@@ -139,4 +155,25 @@ pub struct Request {
     pub deadline: Option<Instant>,
     /// JSON Schema that the text must follow; not together with tools.
     pub json_schema: Option<serde_json::Value>,
+}
+
+/// Whose turn comes first. Among equals the model's time is shared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody waits for it.
+    #[default]
+    Interactive,
+    /// Goes on only while nobody waits: it pauses between two tokens and keeps what it has.
+    Background,
+}
+
+/// Where a transcript is forked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForkPoint {
+    /// At its end.
+    #[default]
+    End,
+    /// After so many messages, as the template's end-of-turn tokens count them.
+    Messages(usize),
 }

@@ -11,7 +11,7 @@ use regex::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::backend::{Backend, Sink};
+use crate::backend::{Backend, Next, Sink};
 use crate::thread::Progress;
 use crate::{Delta, EngineError, Finish, FinishReason, Message, ModelInfo, Request, Role, Sampling, Timings, ToolCall, Usage};
 
@@ -61,6 +61,7 @@ pub(crate) struct Scripted {
     rules: Vec<Rule>,
     /// What a KV cache would hold: the previous request's messages and its reply, with each one's tokens.
     held: Vec<Message>,
+    playing: Vec<Playing>,
 }
 
 impl Scripted {
@@ -90,7 +91,7 @@ impl Scripted {
             sampling: Sampling::default(),
             load_ms: start.elapsed().as_secs_f64() * 1e3,
         };
-        Ok(Self { info, rules, held: Vec::new() })
+        Ok(Self { info, rules, held: Vec::new(), playing: Vec::new() })
     }
 
     /// The reply to `messages` with captures filled in, and the time per word.
@@ -152,105 +153,135 @@ impl Backend for Scripted {
         Ok(words(text))
     }
 
-    fn generate(&mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Finish, EngineError> {
-        let start = sink.asked();
-        let (usage, cache_miss) = self.ledger(request);
+    fn begin(&mut self, request: Box<Request>, mut sink: Sink) {
+        let (usage, cache_miss) = self.ledger(&request);
         let (tokens, context) = (usage.prompt_tokens, self.info.context);
         if tokens >= context {
-            return Err(EngineError::PromptTooLong { tokens, context });
+            return sink.finish(Err(EngineError::PromptTooLong { tokens, context }));
         }
         sink.send(Delta::Prefill { done: usage.reused_tokens, total: tokens });
         sink.send(Delta::Prefill { done: tokens, total: tokens });
         let (reply, delay) = self.reply(&request.messages);
         let room = request.max_tokens.unwrap_or(u32::MAX).min(context - tokens);
-        let mut playing = Playing { sink, delay, room, deadline: request.deadline, tokens: 0, start, first_token_ms: None };
-        let (reason, message) = playing.play(&reply);
-        let (completion_tokens, first) = (playing.tokens, playing.first_token_ms);
-        self.held = request.messages.clone();
-        self.held.push(message.clone());
-        let first_token_ms = first.unwrap_or_else(|| milliseconds(start));
-        let decode_ms = milliseconds(start) - first_token_ms;
-        Ok(Finish {
-            reason,
-            message,
-            usage: Usage { completion_tokens, ..usage },
-            timings: Timings { first_token_ms, prefill_ms: 0.0, decode_ms },
-            cache_miss,
-        })
+        let said = Message::new(Role::Assistant, "");
+        let due = Instant::now() + delay;
+        let parts = parts(&reply);
+        self.playing.push(Playing { sink, request, usage, cache_miss, parts, delay, due, room, tokens: 0, first_token_ms: None, said });
     }
+
+    fn step(&mut self) -> Next {
+        let now = Instant::now();
+        let mut playing = Vec::new();
+        for mut one in std::mem::take(&mut self.playing) {
+            match one.play(now) {
+                None => playing.push(one),
+                Some(reason) => {
+                    self.held.clone_from(&one.request.messages);
+                    self.held.push(one.said.clone());
+                    one.end(reason);
+                }
+            }
+        }
+        self.playing = playing;
+        self.playing.iter().map(|playing| playing.due).min().map_or(Next::Idle, Next::At)
+    }
+}
+
+/// A piece of a reply that is said at once.
+#[derive(Debug)]
+enum Part {
+    Reasoning(String),
+    Text(String),
+    Call(ToolCall),
+}
+
+/// The pieces of `reply`, last first.
+fn parts(reply: &Message) -> Vec<Part> {
+    let reasoning = reply.reasoning.as_deref().unwrap_or_default();
+    let reasoning = split_words(reasoning).map(|word| Part::Reasoning(word.into()));
+    let text = split_words(&reply.content).map(|word| Part::Text(word.into()));
+    let mut parts: Vec<Part> = reasoning.chain(text).chain(reply.tool_calls.iter().cloned().map(Part::Call)).collect();
+    parts.reverse();
+    parts
 }
 
 /// A reply on its way out, word by word.
-struct Playing<'a, 'b> {
-    sink: &'a mut Sink<'b>,
+#[derive(Debug)]
+struct Playing {
+    sink: Sink,
+    request: Box<Request>,
+    usage: Usage,
+    cache_miss: Option<String>,
+    /// What is still to be said, last first.
+    parts: Vec<Part>,
+    /// Before each word.
     delay: Duration,
+    /// When the next word is said.
+    due: Instant,
     /// Tokens that may be said.
     room: u32,
-    deadline: Option<Instant>,
     tokens: u32,
-    start: Instant,
     first_token_ms: Option<f64>,
+    said: Message,
 }
 
-impl Playing<'_, '_> {
-    /// Plays `reply`; returns why it ended and what was said until then.
-    fn play(&mut self, reply: &Message) -> (FinishReason, Message) {
-        let mut said = Message::new(Role::Assistant, "");
-        if let Some(reasoning) = &reply.reasoning {
-            let (text, stopped) = self.words(reasoning, Delta::Reasoning);
-            said.reasoning = Some(text);
-            if let Some(reason) = stopped {
-                return (reason, said);
+impl Playing {
+    /// Says what is due; why it ended, if it has.
+    fn play(&mut self, now: Instant) -> Option<FinishReason> {
+        loop {
+            if let Some(reason) = self.sink.limit(self.request.deadline) {
+                return Some(reason);
             }
-        }
-        let (text, stopped) = self.words(&reply.content, Delta::Text);
-        said.content = text;
-        if let Some(reason) = stopped {
-            return (reason, said);
-        }
-        for call in &reply.tool_calls {
-            if let Some(reason) = self.token(call_tokens(call)) {
-                return (reason, said);
+            let Some(part) = self.parts.last() else {
+                return Some(if self.said.tool_calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls });
+            };
+            let waits = !self.delay.is_zero() && !matches!(part, Part::Call(_));
+            if waits && self.due > now {
+                // A deadline may come before the word.
+                self.due = self.request.deadline.map_or(self.due, |deadline| self.due.min(deadline.max(now)));
+                return None;
             }
-            said.tool_calls.push(call.clone());
-        }
-        match said.tool_calls.is_empty() {
-            true => (FinishReason::Stop, said),
-            false => (FinishReason::ToolCalls, said),
+            let tokens = match part {
+                Part::Reasoning(word) | Part::Text(word) => words(word),
+                Part::Call(call) => call_tokens(call),
+            };
+            if self.tokens + tokens > self.room {
+                return Some(FinishReason::Length);
+            }
+            self.tokens += tokens;
+            let asked = self.sink.asked();
+            self.first_token_ms.get_or_insert_with(|| milliseconds(asked));
+            self.say();
+            self.due = now + self.delay;
         }
     }
 
-    /// Plays `text`; returns what of it was said and, if that is not all, why.
-    fn words(&mut self, text: &str, delta: fn(String) -> Delta) -> (String, Option<FinishReason>) {
-        let mut said = String::new();
-        for word in split_words(text) {
-            if !self.delay.is_zero() {
-                self.sink.pause(self.delay, self.deadline);
+    fn say(&mut self) {
+        match self.parts.pop() {
+            Some(Part::Reasoning(word)) => {
+                self.said.reasoning.get_or_insert_default().push_str(&word);
+                self.sink.send(Delta::Reasoning(word));
             }
-            if let Some(reason) = self.token(words(word)) {
-                return (said, Some(reason));
+            Some(Part::Text(word)) => {
+                self.said.content.push_str(&word);
+                self.sink.send(Delta::Text(word));
             }
-            self.sink.send(delta(word.into()));
-            said.push_str(word);
+            Some(Part::Call(call)) => self.said.tool_calls.push(call),
+            None => {}
         }
-        (said, None)
     }
 
-    /// Accounts for `tokens` more, or says why they may not be said.
-    fn token(&mut self, tokens: u32) -> Option<FinishReason> {
-        if self.sink.stopped() {
-            return Some(FinishReason::Cancelled);
-        }
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Some(FinishReason::Deadline);
-        }
-        if self.tokens + tokens > self.room {
-            return Some(FinishReason::Length);
-        }
-        self.tokens += tokens;
-        let start = self.start;
-        self.first_token_ms.get_or_insert_with(|| milliseconds(start));
-        None
+    fn end(self, reason: FinishReason) {
+        let asked = self.sink.asked();
+        let first_token_ms = self.first_token_ms.unwrap_or_else(|| milliseconds(asked));
+        let decode_ms = milliseconds(asked) - first_token_ms;
+        self.sink.finish(Ok(Finish {
+            reason,
+            message: self.said,
+            usage: Usage { completion_tokens: self.tokens, ..self.usage },
+            timings: Timings { first_token_ms, decode_ms, ..Timings::default() },
+            cache_miss: self.cache_miss,
+        }));
     }
 }
 

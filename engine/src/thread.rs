@@ -1,14 +1,16 @@
 //! The model thread: it owns the backend and works through the mailbox.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::backend::{Backend, Ending, Sink};
+use crate::backend::{Backend, Ending, Interrupt, Next, Sink};
 use crate::scripted::Scripted;
-use crate::{BareTimes, Delta, EngineError, LoadOptions, ModelSource, Request};
+use crate::{BareTimes, Delta, EngineError, ForkPoint, LoadOptions, ModelSource, Request};
 
 /// Commands that wait; the next sender waits for room.
 pub(crate) const MAILBOX: usize = 16;
@@ -26,48 +28,95 @@ pub(crate) enum Command {
     CountTokens { texts: Vec<String>, reply: oneshot::Sender<Result<Vec<u32>, EngineError>> },
     BareLoop { request: Box<Request>, tokens: u32, reply: oneshot::Sender<Result<BareTimes, EngineError>> },
     Generate { request: Box<Request>, asked: Instant, deltas: mpsc::Sender<Delta>, ending: oneshot::Sender<Ending> },
+    Fork { from: String, to: String, at: ForkPoint, reply: oneshot::Sender<Result<u32, EngineError>> },
+    Forget { name: String, reply: oneshot::Sender<()> },
 }
 
 /// Makes the backend that `options` name and gives it to `serve`.
-pub(crate) fn with_backend(options: &LoadOptions, progress: Progress, serve: Serve<'_>) -> Result<(), EngineError> {
+pub(crate) fn with_backend(
+    options: &LoadOptions,
+    interrupt: &Arc<Interrupt>,
+    progress: Progress,
+    serve: Serve<'_>,
+) -> Result<(), EngineError> {
     match &options.source {
         ModelSource::Script(path) => {
             serve(&mut Scripted::load(path, options.context, progress)?);
             Ok(())
         }
-        ModelSource::File(_) | ModelSource::Embedded { .. } => crate::llama::with_llama(options, progress, serve),
+        ModelSource::File(_) | ModelSource::Embedded { .. } => crate::llama::with_llama(options, interrupt, progress, serve),
     }
 }
 
 /// Works through `commands` until the last `Engine` is dropped, which closes both channels.
-pub(crate) fn run(backend: &mut dyn Backend, commands: &mut mpsc::Receiver<Command>, engine: &watch::Receiver<()>) {
-    // Only the timer of `Sink::pause` runs on it.
-    let runtime = Builder::new_current_thread().enable_time().build();
-    while let Some(command) = commands.blocking_recv() {
-        if engine.has_changed().is_err() {
-            break;
-        }
-        match command {
-            Command::CountTokens { texts, reply } => {
-                let counts = texts.iter().map(|text| backend.count_tokens(text)).collect();
-                let _ = reply.send(counts);
-            }
-            Command::BareLoop { request, tokens, reply } => {
-                let _ = reply.send(backend.bare_loop(&request, tokens));
-            }
-            Command::Generate { request, asked, deltas, ending } => match &runtime {
-                Ok(runtime) => {
-                    let mut sink = Sink::new(deltas, ending, engine.clone(), asked, runtime);
-                    if !sink.stopped() {
-                        let result = backend.generate(&request, &mut sink);
-                        sink.finish(result);
-                    }
-                }
-                Err(error) => {
-                    let result = Err(EngineError::Thread(error.to_string()));
-                    let _ = ending.send(Ending { rest: Vec::new(), result });
-                }
+pub(crate) fn run(
+    backend: &mut dyn Backend,
+    commands: &mut mpsc::Receiver<Command>,
+    engine: &watch::Receiver<()>,
+    interrupt: &Interrupt,
+) -> std::io::Result<()> {
+    // Only a wait for a moment or a command runs on it.
+    let runtime = Builder::new_current_thread().enable_time().build()?;
+    let mut next = Next::Idle;
+    while engine.has_changed().is_ok() {
+        // Before the mailbox and the limits are looked at: what is raised later than that ends the next batch.
+        interrupt.abort.lower();
+        let command = match (backend.has_room(), next) {
+            (false, _) => None,
+            (true, Next::Idle) => match commands.blocking_recv() {
+                None => break,
+                some => some,
             },
+            (true, Next::Now) => match commands.try_recv() {
+                Err(TryRecvError::Disconnected) => break,
+                received => received.ok(),
+            },
+            (true, Next::At(time)) => wait(&runtime, commands, interrupt, time),
+        };
+        if let Some(command) = command {
+            obey(backend, command, engine);
+        }
+        next = backend.step();
+    }
+    // What still runs ends as cancelled.
+    backend.step();
+    backend.close();
+    Ok(())
+}
+
+/// The next command, or none when `time` has come or somebody does not wait any more.
+fn wait(runtime: &Runtime, commands: &mut mpsc::Receiver<Command>, interrupt: &Interrupt, time: Instant) -> Option<Command> {
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            command = commands.recv() => command,
+            () = interrupt.woken.notified() => None,
+            () = tokio::time::sleep_until(time.into()) => None,
+        }
+    })
+}
+
+fn obey(backend: &mut dyn Backend, command: Command, engine: &watch::Receiver<()>) {
+    match command {
+        Command::CountTokens { texts, reply } => {
+            let counts = texts.iter().map(|text| backend.count_tokens(text)).collect();
+            let _ = reply.send(counts);
+        }
+        Command::BareLoop { request, tokens, reply } => {
+            let _ = reply.send(backend.bare_loop(&request, tokens));
+        }
+        Command::Generate { request, asked, deltas, ending } => {
+            let sink = Sink::new(deltas, ending, engine.clone(), asked);
+            if !sink.stopped() {
+                backend.begin(request, sink);
+            }
+        }
+        Command::Fork { from, to, at, reply } => {
+            let _ = reply.send(backend.fork(&from, &to, at));
+        }
+        Command::Forget { name, reply } => {
+            backend.forget(&name);
+            let _ = reply.send(());
         }
     }
 }

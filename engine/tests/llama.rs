@@ -99,25 +99,24 @@ async fn a_reused_prefix_changes_nothing_but_the_ledger() {
     assert_eq!(again.usage.prefilled_tokens, 1, "only the logits of the last token are missing");
 }
 
-/// A recurrent state cannot drop a tail. A sliding window can, as long as the cache keeps what has left the window.
+/// A sliding window and a recurrent state cannot be cut anywhere: they go back to the checkpoint behind a message.
 #[tokio::test]
-async fn a_tail_that_cannot_be_dropped_is_read_again() {
-    for (model, recurrent) in [(models::sliding_window(32, 7), false), (models::recurrent(8), true)] {
+async fn what_cannot_be_cut_goes_back_to_a_checkpoint() {
+    for model in [models::sliding_window(32, 7), models::recurrent(8), models::hybrid(9)] {
         let (warm, cold) = (load(&model).await, load(&model).await);
         let mut messages = vec![user(&"tell me more ".repeat(20))];
         let first = finish(&warm, greedy(messages.clone(), 30)).await;
         messages.extend([first.message, user("and then?")]);
         let next = finish(&warm, greedy(messages.clone(), 30)).await;
         assert_eq!(next.message, finish(&cold, greedy(messages.clone(), 30)).await.message);
+        assert!(next.usage.reused_tokens > 250, "{:?}", next.usage);
 
         messages.truncate(1);
         messages.push(user("something else"));
         let other = finish(&warm, greedy(messages.clone(), 30)).await;
         let again = load(&model).await;
         assert_eq!(other.message, finish(&again, greedy(messages, 30)).await.message);
-        let words = "; this model cannot drop a tail, so all is read again";
-        let read_again = other.cache_miss.as_ref().is_some_and(|miss| miss.ends_with(words));
-        assert_eq!((other.usage.reused_tokens == 0, read_again), (recurrent, recurrent));
+        assert!(other.usage.reused_tokens > 250, "{:?}", other.usage);
     }
 }
 
@@ -144,7 +143,7 @@ async fn a_bare_loop_takes_time_and_empties_the_cache() {
     finish(&engine, greedy(vec![user("x")], 5)).await;
     let times = engine.bare_loop(greedy(vec![user("x")], 5), 20).await.unwrap();
     assert!(times.prefill > Duration::ZERO && times.decode > Duration::ZERO);
-    assert_eq!(finish(&engine, greedy(vec![user("x")], 5)).await.cache_miss.as_deref(), Some("the cache was emptied"));
+    assert_eq!(finish(&engine, greedy(vec![user("x")], 5)).await.cache_miss.as_deref(), Some("first request"));
     let error = engine.bare_loop(greedy(vec![user("x")], 5), 600).await.unwrap_err();
     assert!(matches!(error, EngineError::PromptTooLong { context: 512, .. }));
 }

@@ -21,11 +21,11 @@ mod vocab;
 pub use llama_cpp_2;
 pub use llama_cpp_sys_2;
 
-pub use abort::with_abort_flag;
+pub use abort::{Abort, with_abort};
 pub use chat::{Capabilities, ChatTemplate, RenderInput, Rendered, ToolChoice, Trigger, TriggerKind};
 pub use error::{ErrorKind, ShimError};
 pub use grammar::{GrammarSampler, json_schema_to_grammar};
 pub use info::{BuildInfo, build_info};
 pub use log::{LogLevel, log_lines_of, send_logs_to, silence_logs};
 pub use reply::{ParsedReply, ParsedToolCall, ReplyParser};
-pub use vocab::{preserved_tokens, special_token_texts};
+pub use vocab::{preserved_tokens, sliding_window, special_token_texts};

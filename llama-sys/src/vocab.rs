@@ -37,3 +37,11 @@ pub fn preserved_tokens(model: &LlamaModel, rendered: &Rendered) -> Vec<LlamaTok
         })
         .collect()
 }
+
+/// Tokens that the model's sliding window sees back; 0: it has none.
+#[must_use]
+pub fn sliding_window(model: &LlamaModel) -> u32 {
+    // SAFETY: the model is alive, and the call reads one number of it.
+    let window = unsafe { llama_cpp_sys_2::llama_model_n_swa(crate::ffi::model_ptr(model)) };
+    u32::try_from(window).unwrap_or(0)
+}

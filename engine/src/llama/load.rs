@@ -2,12 +2,11 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{BufReader, Cursor, ErrorKind, Write};
+use std::io::{BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use llama_sys::llama_cpp_2::context::LlamaContext;
@@ -16,8 +15,9 @@ use llama_sys::llama_cpp_2::llama_backend::LlamaBackend;
 use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::llama_cpp_2::model::params::LlamaModelParams;
 use llama_sys::llama_cpp_sys_2 as sys;
-use llama_sys::{LogLevel, log_lines_of, silence_logs, with_abort_flag};
+use llama_sys::{Abort, LogLevel, build_info, log_lines_of, silence_logs, with_abort};
 
+use super::disk::{Fingerprint, sampled_hash};
 use super::gguf::{Header, read_header};
 use crate::error::one_line;
 use crate::thread::Progress;
@@ -25,6 +25,8 @@ use crate::{CacheType, EngineError, LoadOptions, ModelSource};
 
 /// The context where the options name none is the model's own, at most this many tokens: a larger one is mostly unused memory.
 const MAX_DEFAULT_CONTEXT: u32 = 32_768;
+/// More sequences than llama.cpp's own limit would be refused.
+const MAX_SEQUENCES: u32 = 64;
 /// Below so many parameters one thread is the default: several wait for each other longer than they compute.
 const SMALL_MODEL: u64 = 20_000_000;
 
@@ -91,6 +93,36 @@ impl ModelFile {
         let header = read_header(Cursor::new(bytes), bytes.len() as u64).map_err(|reason| bad(&name, reason))?;
         let (path, held) = hold(bytes).map_err(|error| bad(&name, format!("it cannot be laid out for loading: {error}")))?;
         Ok(Self { name, header, path, _held: Some(held) })
+    }
+
+    /// What a saved state of this model depends on.
+    pub(super) fn fingerprint(
+        &self,
+        source: &ModelSource,
+        options: &LoadOptions,
+        cache_types: (CacheType, CacheType),
+    ) -> Result<Fingerprint, EngineError> {
+        let model = match source {
+            ModelSource::Embedded { bytes, .. } => {
+                let mut reader = Cursor::new(bytes);
+                sampled_hash(bytes.len() as u64, |offset, buffer| {
+                    reader.set_position(offset);
+                    reader.read_exact(buffer)
+                })
+            }
+            ModelSource::File(_) | ModelSource::Script(_) => File::open(&self.path).and_then(|mut file| {
+                let length = file.metadata()?.len();
+                sampled_hash(length, |offset, buffer| {
+                    file.seek(SeekFrom::Start(offset))?;
+                    file.read_exact(buffer)
+                })
+            }),
+        };
+        let model = model.map_err(|error| bad(&self.name, format!("it cannot be read: {error}")))?;
+        let build = build_info();
+        let build = format!("{} {}", build.version, build.crate_version);
+        let cache = format!("{:?} {:?} {}", cache_types.0, cache_types.1, options.flash_attention);
+        Ok(Fingerprint { model, build, cache })
     }
 
     /// What the model calls itself, else the file's stem.
@@ -170,7 +202,7 @@ pub(super) fn new_context<'model>(
     backend: &LlamaBackend,
     model: &'model LlamaModel,
     options: &LoadOptions,
-    abort: &Arc<AtomicBool>,
+    abort: &Arc<Abort>,
 ) -> Result<NewContext<'model>, EngineError> {
     let trained = match model.n_ctx_train() {
         // It does not say.
@@ -188,7 +220,7 @@ pub(super) fn new_context<'model>(
     let mut reason = None;
     for cache_types in tries {
         let params = context_params(options, model.n_params(), size, cache_types);
-        let params = with_abort_flag(params, Arc::clone(abort));
+        let params = with_abort(params, Arc::clone(abort));
         let (context, lines) = log_lines_of(LogLevel::Error, || model.new_context(backend, params));
         if let Ok(context) = context {
             return Ok(NewContext { context, size, cache_types });
@@ -216,9 +248,16 @@ fn context_params(options: &LoadOptions, parameters: u64, size: u32, (key, value
         .with_flash_attention_policy(flash)
         .with_type_k(kv_type(key))
         .with_type_v(kv_type(value))
-        // A sliding-window model keeps all positions until there are checkpoints to go back to.
-        .with_swa_full(true)
+        // The sequences share the tokens of one cache. A sliding-window model keeps its window only; checkpoints lead back.
+        .with_n_seq_max(u32::try_from(sequences(options)).unwrap_or(1))
+        .with_kv_unified(true)
+        .with_swa_full(false)
         .with_no_perf(true)
+}
+
+/// Transcripts that may be in the cache at once.
+pub(super) fn sequences(options: &LoadOptions) -> usize {
+    options.hot.clamp(1, MAX_SEQUENCES) as usize
 }
 
 /// Physical cores, but no more than this process may use: a second thread on a core slows decoding down.

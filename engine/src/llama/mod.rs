@@ -1,58 +1,82 @@
-//! The `Llama` backend: llama.cpp inside the process.
-//!
-//! Deliberately not here: more than one sequence, transcripts, spilling to disk. They come with continuous batching.
+//! The `Llama` backend: llama.cpp inside the process, one batch after another for all generations.
 
 mod bare;
+mod cache;
 mod calls;
+mod disk;
+mod draft;
 mod gguf;
+mod job;
 mod load;
 mod prompt;
 mod reply;
 mod sample;
-mod sequence;
 mod text;
+mod transcripts;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::llama_cpp_2::token::LlamaToken;
-use llama_sys::{Capabilities, ChatTemplate, ParsedReply};
+use llama_sys::{Capabilities, ChatTemplate};
 
-use self::load::{ModelFile, NewContext, llama_backend, load_model, new_context};
+use self::cache::{Cache, Decoded, Row};
+use self::disk::Disk;
+use self::job::{After, Job};
+use self::load::{ModelFile, NewContext, llama_backend, load_model, new_context, sequences};
 use self::prompt::Prompt;
-use self::reply::Reply;
-use self::sequence::{Appended, Sequence};
-use crate::backend::{Backend, Sink};
+use self::transcripts::Transcripts;
+use crate::backend::{Backend, Interrupt, Next, Sink};
 use crate::error::{RESERVED_REPLY, one_line};
 use crate::thread::{Progress, Serve};
-use crate::{
-    BareTimes, Delta, EngineError, Finish, FinishReason, LoadOptions, Message, ModelInfo, Request, Role, Sampling, Timings, ToolCall, Usage,
-};
+use crate::{BareTimes, EngineError, FinishReason, ForkPoint, LoadOptions, ModelInfo, Request, Sampling};
 
-/// How often a reply with a tool call that cannot be used is begun anew before it is an error.
-const TRIES: u32 = 3;
+/// Generations at once; further ones wait in the mailbox.
+const JOBS: usize = 32;
+/// Tokens of a prompt that are decoded beside the next tokens of other replies: these come later for it.
+const PREFILL_BESIDE: usize = 64;
 
-/// A model with one sequence.
+/// A model and all generations on it.
 struct Llama<'model> {
     model: &'model LlamaModel,
     info: ModelInfo,
     template: ChatTemplate,
     capabilities: Capabilities,
-    sequence: Sequence<'model>,
-    /// Ends a running `llama_decode`.
-    abort: Arc<AtomicBool>,
+    transcripts: Transcripts<'model>,
+    /// In the order in which they came.
+    jobs: Vec<Job<'model>>,
+    /// Which job comes first in the next batch, so that none always does.
+    turn: usize,
+    draft: bool,
+    interrupt: Arc<Interrupt>,
     /// What templates take for the time. It stays the same: a template that writes the date into the system block would
     /// otherwise change the first tokens at midnight.
     now: i64,
-    /// The messages of the request that the sequence comes from.
-    previous: Vec<Message>,
+}
+
+/// What one job has in a batch.
+#[derive(Debug)]
+struct Part {
+    job: usize,
+    sequence: usize,
+    /// Index of its first row.
+    start: usize,
+    /// Rows that go on with what the job wants decoded.
+    rows: usize,
+    /// Tokens that may follow.
+    guesses: Vec<LlamaToken>,
 }
 
 /// Loads what `options` name and gives it to `serve`. Model and context live on this function's stack, because a context
 /// borrows its model.
-pub(crate) fn with_llama(options: &LoadOptions, progress: Progress, serve: Serve<'_>) -> Result<(), EngineError> {
+pub(crate) fn with_llama(
+    options: &LoadOptions,
+    interrupt: &Arc<Interrupt>,
+    progress: Progress,
+    serve: Serve<'_>,
+) -> Result<(), EngineError> {
     let start = Instant::now();
     let file = ModelFile::open(&options.source)?;
     let backend = llama_backend()?;
@@ -62,8 +86,7 @@ pub(crate) fn with_llama(options: &LoadOptions, progress: Progress, serve: Serve
         path: file.name.clone(),
         reason: format!("its chat template cannot be used ({}); choose another GGUF", one_line(error)),
     })?;
-    let abort = Arc::new(AtomicBool::new(false));
-    let NewContext { context, size, cache_types } = new_context(backend, &model, options, &abort)?;
+    let NewContext { context, size, cache_types } = new_context(backend, &model, options, &interrupt.abort)?;
     let capabilities = template.capabilities();
     let info = ModelInfo {
         name: file.title(),
@@ -78,10 +101,25 @@ pub(crate) fn with_llama(options: &LoadOptions, progress: Progress, serve: Serve
         sampling: sample::resolve(&Sampling::default(), &recommended(&model)),
         load_ms: milliseconds(start),
     };
+    let disk = match &options.kv_folder {
+        Some(folder) => Some(Disk::new(folder.clone(), options.kv_disk_bytes, file.fingerprint(&options.source, options, cache_types)?)),
+        None => None,
+    };
+    let cache = Cache::new(&model, context, Arc::clone(&interrupt.abort));
+    let draft = options.draft && cache.is_cuttable();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|now| i64::try_from(now.as_secs()).ok());
-    let sequence = Sequence::new(context);
-    let now = now.unwrap_or_default();
-    serve(&mut Llama { model: &model, info, template, capabilities, sequence, abort, now, previous: Vec::new() });
+    serve(&mut Llama {
+        model: &model,
+        info,
+        template,
+        capabilities,
+        transcripts: Transcripts::new(cache, sequences(options), disk, model.vocab()),
+        jobs: Vec::new(),
+        turn: 0,
+        draft,
+        interrupt: Arc::clone(interrupt),
+        now: now.unwrap_or_default(),
+    });
     Ok(())
 }
 
@@ -111,32 +149,67 @@ impl Backend for Llama<'_> {
         Ok(count(self.model.vocab().tokenize(text.as_bytes(), false, false).len()))
     }
 
+    fn has_room(&self) -> bool {
+        self.jobs.len() < JOBS
+    }
+
+    fn begin(&mut self, request: Box<Request>, sink: Sink) {
+        let prompt = match self.prompt(&request) {
+            Ok(prompt) => prompt,
+            Err(error) => return sink.finish(Err(error)),
+        };
+        let sampling = sample::resolve(&request.sampling, &self.info.sampling);
+        match Job::new(self.model, request, prompt, sampling, self.draft, sink) {
+            Ok(job) => self.jobs.push(job),
+            Err((error, sink)) => sink.finish(Err(error)),
+        }
+    }
+
+    fn step(&mut self) -> Next {
+        self.end_limited();
+        self.place();
+        if self.jobs.is_empty() {
+            return self.transcripts.keep_idle().map_or(Next::Idle, Next::At);
+        }
+        let (parts, rows) = self.compose();
+        match self.transcripts.decode(&rows) {
+            Ok(Decoded::Done) => self.decoded(parts),
+            Ok(Decoded::Aborted) => parts.iter().for_each(|part| self.transcripts.recover(part.sequence)),
+            Ok(Decoded::NoRoom) => self.make_room(),
+            Err(error) => self.fail(&parts, &error),
+        }
+        Next::Now
+    }
+
+    fn fork(&mut self, from: &str, to: &str, at: ForkPoint) -> Result<u32, EngineError> {
+        self.transcripts.fork(from, to, at)
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.transcripts.forget(name);
+    }
+
     fn bare_loop(&mut self, request: &Request, tokens: u32) -> Result<BareTimes, EngineError> {
         let prompt = self.prompt(request)?;
         let (total, context) = (count(prompt.tokens.len()).saturating_add(tokens), self.info.context);
         if total > context {
             return Err(EngineError::PromptTooLong { tokens: total, context });
         }
-        let times = bare::bare_loop(&mut self.sequence, &prompt.tokens, tokens as usize);
-        self.sequence.clear();
+        if !self.jobs.is_empty() {
+            return Err(EngineError::Decode("a measurement needs the model for itself".into()));
+        }
+        self.transcripts.discard_all();
+        let times = bare::bare_loop(self.transcripts.cache(), &prompt.tokens, tokens as usize);
+        self.transcripts.discard_all();
         times
     }
 
-    fn generate(&mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Finish, EngineError> {
-        let abort = Arc::clone(&self.abort);
-        sink.watched(&abort, request.deadline, |sink| self.reply(request, sink))
+    fn close(&mut self) {
+        self.transcripts.keep_all();
     }
 }
 
-/// What a generation has measured so far.
-#[derive(Default)]
-struct Measured {
-    usage: Usage,
-    timings: Timings,
-    cache_miss: Option<String>,
-}
-
-impl Llama<'_> {
+impl<'model> Llama<'model> {
     /// The prompt of `request`, if it leaves room for a reply.
     fn prompt(&self, request: &Request) -> Result<Prompt, EngineError> {
         let prompt = prompt::render(&self.template, self.capabilities, self.model, request, self.now)?;
@@ -147,175 +220,253 @@ impl Llama<'_> {
         }
     }
 
-    fn reply(&mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Finish, EngineError> {
-        let prompt = self.prompt(request)?;
-        let mut measured = Measured { cache_miss: self.keep_common(&prompt.tokens, request), ..Measured::default() };
-        let model = self.model;
-        let mut reply = Reply::new(model, &prompt.rendered, sample::resolve(&request.sampling, &self.info.sampling))?;
-        if let Some(reason) = self.prefill(&prompt.tokens, request, sink, &mut measured)? {
-            return Ok(finish(reason, Message::new(Role::Assistant, ""), measured));
-        }
-        let start = Instant::now();
-        let (reason, message) = self.decode(&prompt, &mut reply, request, sink, &mut measured)?;
-        measured.timings.decode_ms = milliseconds(start);
-        measured.usage.completion_tokens = count(reply.tokens().len());
-        Ok(finish(reason, message, measured))
-    }
-
-    /// Makes the sequence a beginning of `prompt`, as long as can be, and says why it is not all that was there.
-    fn keep_common(&mut self, prompt: &[LlamaToken], request: &Request) -> Option<String> {
-        let held = self.sequence.held();
-        let common = prompt::common_prefix(held, prompt);
-        let mut miss = prompt::cache_miss(&self.model.vocab(), (&self.previous, held), (&request.messages, prompt));
-        // The last token is decoded even if it is there: its logits are not.
-        let wanted = common.min(prompt.len().saturating_sub(1));
-        let kept = self.sequence.truncate(wanted);
-        if kept < wanted {
-            let words = "this model cannot drop a tail, so all is read again";
-            miss = Some(miss.map_or_else(|| words.into(), |miss| format!("{miss}; {words}")));
-        }
-        self.previous.clone_from(&request.messages);
-        miss
-    }
-
-    /// Decodes what the sequence lacks of `prompt`; `Some` if it had to stop.
-    fn prefill(
-        &mut self,
-        prompt: &[LlamaToken],
-        request: &Request,
-        sink: &mut Sink<'_>,
-        measured: &mut Measured,
-    ) -> Result<Option<FinishReason>, EngineError> {
-        let start = Instant::now();
-        let (reused, total) = (count(self.sequence.held().len()), count(prompt.len()));
-        let mut stopped = None;
-        while stopped.is_none() && self.sequence.held().len() < prompt.len() {
-            sink.send(Delta::Prefill { done: count(self.sequence.held().len()), total });
-            stopped = match limit(request, sink) {
-                None => self.append_from(prompt, sink)?,
-                reached => reached,
-            };
-        }
-        let done = count(self.sequence.held().len());
-        if stopped.is_none() {
-            sink.send(Delta::Prefill { done, total });
-        }
-        let prefilled = done.saturating_sub(reused);
-        measured.usage =
-            Usage { prompt_tokens: reused + prefilled, reused_tokens: reused, prefilled_tokens: prefilled, completion_tokens: 0 };
-        measured.timings.prefill_ms = milliseconds(start);
-        Ok(stopped)
-    }
-
-    /// Decodes the next batch of `tokens` that the sequence lacks.
-    fn append_from(&mut self, tokens: &[LlamaToken], sink: &Sink<'_>) -> Result<Option<FinishReason>, EngineError> {
-        let held = self.sequence.held().len();
-        let end = tokens.len().min(held + self.sequence.batch_size());
-        match self.sequence.append(&tokens[held..end])? {
-            Appended::Done => Ok(None),
-            Appended::Aborted if sink.stopped() => Ok(Some(FinishReason::Cancelled)),
-            Appended::Aborted => Ok(Some(FinishReason::Deadline)),
-        }
-    }
-
-    /// Generates until the reply ends, again from before its tool calls if these cannot be used.
-    fn decode(
-        &mut self,
-        prompt: &Prompt,
-        reply: &mut Reply<'_>,
-        request: &Request,
-        sink: &mut Sink<'_>,
-        measured: &mut Measured,
-    ) -> Result<(FinishReason, Message), EngineError> {
-        let mut tries = 0;
-        loop {
-            let reason = self.decode_once(reply, request, sink, measured)?;
-            if reason != FinishReason::Stop {
-                let parsed = reply.parse_cut();
-                reply.tell_rest(&parsed, sink);
-                return Ok((reason, message(parsed, Vec::new())));
+    /// Ends what nobody waits for and what is out of time.
+    fn end_limited(&mut self) {
+        for index in (0..self.jobs.len()).rev() {
+            if let Some(reason) = self.jobs[index].sink.limit(self.jobs[index].request.deadline) {
+                self.end(index, reason);
             }
-            let checked = reply.parse_ended().and_then(|parsed| {
-                let calls = calls::check_calls(&parsed.tool_calls, &request.tools, &request.messages)?;
-                Ok((parsed, calls))
-            });
-            tries += 1;
-            match checked {
-                Ok((parsed, calls)) => {
-                    reply.tell_rest(&parsed, sink);
-                    let reason = if calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
-                    return Ok((reason, message(parsed, calls)));
+        }
+    }
+
+    fn end(&mut self, index: usize, reason: FinishReason) {
+        let job = self.remove(index);
+        job.end(reason);
+    }
+
+    /// Whether somebody waits for one of the jobs that can run: the others pause then.
+    fn is_interactive(&self) -> bool {
+        self.jobs.iter().any(|job| job.is_interactive() && job.sequence.is_some())
+    }
+
+    /// Brings the transcripts of waiting jobs into the cache, the interactive ones first.
+    fn place(&mut self) {
+        for interactive in [true, false] {
+            for index in 0..self.jobs.len() {
+                let job = &self.jobs[index];
+                // What had to make room comes back when another generation has ended.
+                let crowded = job.parked && self.jobs.iter().any(|job| job.sequence.is_some());
+                let waits = job.sequence.is_none() && !crowded && !self.transcripts.is_busy(&job.transcript);
+                if !waits || job.is_interactive() != interactive {
+                    continue;
                 }
-                Err(reason) if tries >= TRIES => return Err(EngineError::ToolCall { tries, reason }),
-                Err(_) => self.go_back(&prompt.tokens, reply, sink, tries)?,
+                // A background job that would pause at once stays where it is.
+                if !interactive && self.is_interactive() {
+                    return;
+                }
+                self.place_one(index);
             }
         }
     }
 
-    /// Generates until the model, a limit or nobody's interest ends it.
-    fn decode_once(
-        &mut self,
-        reply: &mut Reply<'_>,
-        request: &Request,
-        sink: &mut Sink<'_>,
-        measured: &mut Measured,
-    ) -> Result<FinishReason, EngineError> {
-        let most = request.max_tokens.unwrap_or(u32::MAX);
+    fn place_one(&mut self, index: usize) {
+        // Two requests without a transcript may come from two conversations; the second one waits, as it would for any other.
+        let job = &self.jobs[index];
+        let placed = self.transcripts.place(&job.transcript, &job.target, &job.request.messages);
+        let placed = match placed {
+            None if job.is_interactive() && self.park() => {
+                let job = &self.jobs[index];
+                self.transcripts.place(&job.transcript, &job.target, &job.request.messages)
+            }
+            placed => placed,
+        };
+        let Some(placed) = placed else { return };
+        let held = self.transcripts.held(placed.sequence).len();
+        let boundaries = match self.transcripts.is_cuttable() {
+            true => Vec::new(),
+            false => checkpoints(self.transcripts.boundaries(&self.jobs[index].target).collect(), held),
+        };
+        let job = &mut self.jobs[index];
+        job.placed(placed, held);
+        job.boundaries = boundaries;
+    }
+
+    /// Puts the youngest background job's transcript on disk; it comes back when there is room. `false`: there is none.
+    fn park(&mut self) -> bool {
+        let found = self.jobs.iter().rposition(|job| !job.is_interactive() && job.sequence.is_some());
+        found.into_iter().for_each(|index| self.park_job(index));
+        found.is_some()
+    }
+
+    fn park_job(&mut self, index: usize) {
+        if let Some(sequence) = self.jobs[index].sequence.take() {
+            self.transcripts.spill(sequence);
+            self.jobs[index].parked = true;
+        }
+    }
+
+    /// The next batch: one token, and guesses behind it, for each reply; what is left of it for prompts.
+    fn compose(&mut self) -> (Vec<Part>, Vec<Row>) {
+        let interactive = self.is_interactive();
+        self.interrupt.preemptable.store(!interactive && self.transcripts.is_cuttable(), Ordering::Relaxed);
+        let count = self.jobs.len();
+        self.turn = (self.turn + 1) % count.max(1);
+        let order = (0..count).map(|index| (index + self.turn) % count);
+        let running: Vec<usize> =
+            order.filter(|index| self.jobs[*index].sequence.is_some() && self.jobs[*index].is_interactive() == interactive).collect();
+        let deadline = running.iter().filter_map(|index| self.jobs[*index].request.deadline).min();
+        self.interrupt.abort.set_deadline(deadline);
+        let (mut parts, mut rows) = (Vec::new(), Vec::new());
+        let size = self.transcripts.cache().batch_size();
+        let alone = running.len() == 1;
+        let (replies, mut prompts): (Vec<usize>, Vec<usize>) = running.into_iter().partition(|index| self.lacks(*index) == 1);
+        for index in replies {
+            let room = size.saturating_sub(rows.len());
+            // Guesses of several replies would crowd each other out.
+            let guesses = if alone { room.saturating_sub(1) } else { 0 };
+            if room > 0 {
+                self.add_part(index, 1, guesses, &mut parts, &mut rows);
+            }
+        }
+        let mut room = if rows.is_empty() { size } else { PREFILL_BESIDE.min(size.saturating_sub(rows.len())) };
+        // First come, first served, so that one prompt is done soon rather than all late.
+        prompts.sort_unstable();
+        for index in prompts {
+            let before = rows.len();
+            if room > 0 {
+                self.add_part(index, room, 0, &mut parts, &mut rows);
+            }
+            room -= rows.len() - before;
+        }
+        (parts, rows)
+    }
+
+    /// Tokens that a job wants decoded.
+    fn lacks(&self, index: usize) -> usize {
+        let job = &self.jobs[index];
+        job.sequence.map_or(0, |sequence| job.target.len() - self.transcripts.held(sequence).len())
+    }
+
+    /// Adds at most `most` rows of a job, up to its next checkpoint, and at most `guesses` more.
+    fn add_part(&mut self, index: usize, most: usize, guesses: usize, parts: &mut Vec<Part>, rows: &mut Vec<Row>) {
         let context = self.info.context as usize;
-        loop {
-            if let Some(reason) = limit(request, sink) {
-                return Ok(reason);
+        let job = &mut self.jobs[index];
+        let Some(sequence) = job.sequence else { return };
+        let held = self.transcripts.held(sequence).len();
+        let mut end = job.target.len().min(held + most);
+        if let Some(boundary) = job.boundaries.iter().find(|boundary| **boundary > held) {
+            end = end.min(*boundary);
+        }
+        job.tell_prefill(held);
+        let is_last = end == job.target.len();
+        let room = guesses.min(context.saturating_sub(end + 1));
+        let guesses = match &mut job.drafter {
+            Some(drafter) if is_last && room > 0 && held > 0 => drafter.guess(&job.target, room),
+            _ => Vec::new(),
+        };
+        let start = rows.len();
+        let wanted = job.target[held..end].iter().chain(&guesses);
+        rows.extend(wanted.enumerate().map(|(offset, token)| {
+            let position = held + offset;
+            Row { sequence, token: *token, position, logits: is_last && position + 1 >= end }
+        }));
+        parts.push(Part { job: index, sequence, start, rows: end - held, guesses });
+    }
+
+    /// What follows from a batch that was decoded.
+    fn decoded(&mut self, parts: Vec<Part>) {
+        let mut ended = Vec::new();
+        for part in &parts {
+            let job = &mut self.jobs[part.job];
+            let held = self.transcripts.held(part.sequence).len() + part.rows;
+            self.transcripts.extend(part.sequence, &job.target[held - part.rows..held]);
+            job.prefilled(held);
+            if job.boundaries.contains(&held) {
+                self.transcripts.checkpoint(part.sequence);
             }
-            if count(reply.tokens().len()) >= most {
-                return Ok(FinishReason::Length);
+            if held == job.target.len() {
+                match self.choose(part) {
+                    Ok(None) => {}
+                    Ok(Some(reason)) => ended.push((part.job, Ok(reason))),
+                    Err(error) => ended.push((part.job, Err(error))),
+                }
             }
-            if self.sequence.held().len() >= context {
-                return Ok(FinishReason::ContextFull);
-            }
-            let token = reply.sample(self.sequence.logits())?;
-            if measured.timings.first_token_ms == 0.0 {
-                measured.timings.first_token_ms = milliseconds(sink.asked());
-            }
-            let Some(token) = token else { return Ok(FinishReason::Stop) };
-            reply.tell(sink);
-            if self.sequence.append(&[token])? == Appended::Aborted {
-                return Ok(if sink.stopped() { FinishReason::Cancelled } else { FinishReason::Deadline });
+        }
+        ended.sort_by_key(|(index, _)| std::cmp::Reverse(*index));
+        for (index, result) in ended {
+            match result {
+                Ok(reason) => self.end(index, reason),
+                Err(error) => self.end_with(index, error),
             }
         }
     }
 
-    /// Takes the reply, and the sequence with it, back to before its tool calls.
-    fn go_back(&mut self, prompt: &[LlamaToken], reply: &mut Reply<'_>, sink: &Sink<'_>, tries: u32) -> Result<(), EngineError> {
-        reply.go_back(tries)?;
-        let tokens = [prompt, reply.tokens()].concat();
-        // The last token is decoded again for its logits.
-        self.sequence.truncate(tokens.len() - 1);
-        while self.sequence.held().len() < tokens.len() {
-            // When nobody waits any more, the caller's next look at the limits ends it.
-            if self.append_from(&tokens, sink)?.is_some() {
-                break;
+    /// The next tokens of a job; why it has ended, if it has.
+    fn choose(&mut self, part: &Part) -> Result<Option<FinishReason>, EngineError> {
+        let (transcripts, context) = (&self.transcripts, self.info.context as usize);
+        let job = &mut self.jobs[part.job];
+        let last = part.start + part.rows - 1;
+        let (right, after) = job.choose(&part.guesses, context, |guess| transcripts.logits(last + guess))?;
+        if let Some(drafter) = &mut job.drafter {
+            drafter.learn(part.guesses.len(), right);
+        }
+        self.transcripts.extend(part.sequence, &part.guesses[..right]);
+        if right < part.guesses.len() {
+            self.transcripts.recover(part.sequence);
+        }
+        match after {
+            After::GoesOn => Ok(None),
+            After::Ended(reason) => Ok(Some(reason)),
+            After::Retry => {
+                let length = self.jobs[part.job].go_back()?;
+                // The last token is decoded again for its logits.
+                self.transcripts.back_to(part.sequence, length - 1);
+                Ok(None)
             }
         }
-        Ok(())
+    }
+
+    /// The batch did not fit into the cache: something must go. What is idle goes first, then what can wait, then nothing is left to do.
+    fn make_room(&mut self) {
+        if self.transcripts.evict() {
+            return;
+        }
+        let running: Vec<usize> = (0..self.jobs.len()).filter(|index| self.jobs[*index].sequence.is_some()).collect();
+        match running[..] {
+            [] => {}
+            [only] if self.jobs[only].is_decoding() => self.end(only, FinishReason::ContextFull),
+            [only] => self.end_with(only, EngineError::Decode("the context is full".into())),
+            [.., last] => {
+                let background = running.iter().rev().find(|index| !self.jobs[**index].is_interactive());
+                self.park_job(background.copied().unwrap_or(last));
+            }
+        }
+    }
+
+    fn end_with(&mut self, index: usize, error: EngineError) {
+        self.remove(index).sink.finish(Err(error));
+    }
+
+    fn remove(&mut self, index: usize) -> Job<'model> {
+        let job = self.jobs.remove(index);
+        if let Some(sequence) = job.sequence {
+            self.transcripts.release(sequence);
+        }
+        self.jobs.iter_mut().for_each(|job| job.parked = false);
+        job
+    }
+
+    /// A batch that failed: nothing is known of what its sequences hold.
+    fn fail(&mut self, parts: &[Part], error: &EngineError) {
+        let mut failed: Vec<usize> = parts.iter().map(|part| part.job).collect();
+        failed.sort_unstable_by(|a, b| b.cmp(a));
+        for index in failed {
+            if let Some(sequence) = self.jobs[index].sequence.take() {
+                self.transcripts.discard(sequence);
+            }
+            self.end_with(index, error.clone());
+        }
     }
 }
 
-/// The limit that has been reached, if any.
-fn limit(request: &Request, sink: &Sink<'_>) -> Option<FinishReason> {
-    if sink.stopped() {
-        return Some(FinishReason::Cancelled);
+/// Which message boundaries of a prompt get a checkpoint: the first (behind the system block) and the last two, where they are
+/// not `held` already.
+fn checkpoints(mut boundaries: Vec<usize>, held: usize) -> Vec<usize> {
+    if boundaries.len() > 3 {
+        boundaries.drain(1..boundaries.len() - 2);
     }
-    let passed = request.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-    passed.then_some(FinishReason::Deadline)
-}
-
-fn message(parsed: ParsedReply, tool_calls: Vec<ToolCall>) -> Message {
-    let reasoning = Some(parsed.reasoning).filter(|reasoning| !reasoning.is_empty());
-    Message { reasoning, tool_calls, ..Message::new(Role::Assistant, parsed.content) }
-}
-
-fn finish(reason: FinishReason, message: Message, measured: Measured) -> Finish {
-    Finish { reason, message, usage: measured.usage, timings: measured.timings, cache_miss: measured.cache_miss }
+    boundaries.retain(|boundary| *boundary > held);
+    boundaries
 }
 
 fn count(tokens: usize) -> u32 {

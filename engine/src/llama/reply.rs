@@ -1,5 +1,6 @@
 //! One reply in the making: its tokens, its text, and what of it has been told.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use llama_sys::llama_cpp_2::model::LlamaModel;
@@ -24,7 +25,7 @@ const RETRY_TEMPERATURE: f32 = 0.7;
 /// One reply in the making.
 pub(super) struct Reply<'model> {
     model: &'model LlamaModel,
-    rendered: &'model Rendered,
+    rendered: Rc<Rendered>,
     vocabulary: LlamaVocab<'model>,
     sampling: Sampling,
     sampler: Sampler,
@@ -43,20 +44,20 @@ pub(super) struct Reply<'model> {
 
 impl<'model> Reply<'model> {
     /// An empty reply to `rendered`; `sampling` has all its values.
-    pub(super) fn new(model: &'model LlamaModel, rendered: &'model Rendered, sampling: Sampling) -> Result<Self, EngineError> {
-        let parser = ReplyParser::new(rendered).map_err(|error| EngineError::Template(one_line(error)))?;
+    pub(super) fn new(model: &'model LlamaModel, rendered: Rc<Rendered>, sampling: Sampling) -> Result<Self, EngineError> {
+        let parser = ReplyParser::new(&rendered).map_err(|error| EngineError::Template(one_line(error)))?;
         Ok(Self {
             model,
-            rendered,
             vocabulary: model.vocab(),
             sampler: Sampler::new(&sampling, model.n_vocab()),
-            grammar: new_grammar(model, rendered)?,
+            grammar: new_grammar(model, &rendered)?,
             sampling,
             parser,
-            preserved: preserved_tokens(model, rendered),
+            preserved: preserved_tokens(model, &rendered),
             tokens: Vec::new(),
             marks: Vec::new(),
             text: Text::new(&rendered.stops),
+            rendered,
             told: Told::default(),
             next_look: Instant::now(),
             piece: Vec::new(),
@@ -83,7 +84,7 @@ impl<'model> Reply<'model> {
     }
 
     /// Tells what is new, if the last look was long enough ago.
-    pub(super) fn tell(&mut self, sink: &mut Sink<'_>) {
+    pub(super) fn tell(&mut self, sink: &mut Sink) {
         let start = Instant::now();
         if start < self.next_look {
             return;
@@ -116,7 +117,7 @@ impl<'model> Reply<'model> {
     }
 
     /// Tells what of the finished reply has not been told.
-    pub(super) fn tell_rest(&mut self, parsed: &ParsedReply, sink: &mut Sink<'_>) {
+    pub(super) fn tell_rest(&mut self, parsed: &ParsedReply, sink: &mut Sink) {
         self.told.tell(parsed, sink);
     }
 
@@ -133,7 +134,7 @@ impl<'model> Reply<'model> {
             ..self.sampling.clone()
         };
         self.sampler = Sampler::new(&sampling, self.model.n_vocab());
-        self.grammar = new_grammar(self.model, self.rendered)?;
+        self.grammar = new_grammar(self.model, &self.rendered)?;
         if let Some(grammar) = &mut self.grammar {
             let replayed = self.tokens.iter().try_for_each(|token| grammar.accept(*token));
             replayed.map_err(|error| EngineError::Decode(format!("the grammar failed: {error}")))?;
@@ -172,7 +173,7 @@ struct Told {
 
 impl Told {
     /// Sends what `parsed` has more. Nothing is taken back: where it does not go on with what was told, it is not told.
-    fn tell(&mut self, parsed: &ParsedReply, sink: &mut Sink<'_>) {
+    fn tell(&mut self, parsed: &ParsedReply, sink: &mut Sink) {
         if let Some(more) = news(&mut self.reasoning, &parsed.reasoning) {
             sink.send(Delta::Reasoning(more));
         }

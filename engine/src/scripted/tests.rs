@@ -20,13 +20,13 @@ fn request(messages: Vec<Message>) -> Request {
 
 /// Generates with a receiver that reads nothing until the end.
 fn run(backend: &mut Scripted, request: &Request) -> (Vec<Delta>, Result<Finish, EngineError>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (deltas, mut receiver) = mpsc::channel(100);
     let (ending, end) = oneshot::channel();
     let (_engine, alive) = watch::channel(());
-    let mut sink = Sink::new(deltas, ending, alive, Instant::now(), &runtime);
-    let result = backend.generate(request, &mut sink);
-    sink.finish(result);
+    backend.begin(Box::new(request.clone()), Sink::new(deltas, ending, alive, Instant::now()));
+    while let Next::At(time) = backend.step() {
+        std::thread::sleep(time.saturating_duration_since(Instant::now()));
+    }
     let Ending { rest, result } = end.blocking_recv().unwrap();
     assert_eq!(rest, vec![]);
     (std::iter::from_fn(|| receiver.try_recv().ok()).collect(), result)

@@ -67,6 +67,10 @@ pub fn random(shape: &Shape, seed: u64) -> Gguf {
     tensors(&mut gguf, shape, &matrix);
     let embedding = if shape.quantised { Data::RandomQ4_0(0.5) } else { Data::RandomF32(1.0) };
     gguf.tensor("token_embd.weight", &[shape.width.into(), shape.vocabulary.into()], embedding);
+    if !shape.quantised {
+        // With the embedding's own rows it would say the same token again and again.
+        gguf.tensor("output.weight", &[shape.width.into(), shape.vocabulary.into()], Data::RandomF32(1.0));
+    }
     gguf
 }
 
@@ -102,6 +106,43 @@ pub fn recurrent(seed: u64) -> Gguf {
     }
     gguf.tensor("output_norm.weight", &[width], same(1.0, width));
     gguf.tensor("token_embd.weight", &[width, u64::from(TINY.vocabulary)], Data::RandomF32(1.0));
+    gguf.tensor("output.weight", &[width, u64::from(TINY.vocabulary)], Data::RandomF32(1.0));
+    gguf
+}
+
+/// A hybrid (`lfm2`): layers with a short convolution, whose state cannot be cut, between layers with attention.
+pub fn hybrid(seed: u64) -> Gguf {
+    let mut gguf = Gguf { seed, ..Gguf::default() };
+    let shape = Shape { architecture: "lfm2", layers: 4, kv_heads: 1, ..TINY };
+    metadata(&mut gguf, &shape, "hybrid");
+    gguf.set("lfm2.attention.head_count_kv", Value::I32s(vec![0, 1, 0, 1]));
+    gguf.set("lfm2.shortconv.l_cache", Value::U32(3));
+    gguf.set("lfm2.vocab_size", Value::U32(shape.vocabulary));
+    vocabulary::write(&mut gguf, &[], shape.vocabulary as usize);
+    let (width, head, wide) = (u64::from(shape.width), u64::from(shape.head), u64::from(shape.feed_forward));
+    let ones = |length: u64| Data::F32(vec![1.0; usize::try_from(length).unwrap()]);
+    for layer in 0..shape.layers {
+        let mut add = |name: &str, dims: &[u64], data: Data| gguf.tensor(&format!("blk.{layer}.{name}.weight"), dims, data);
+        add("attn_norm", &[width], ones(width));
+        if layer % 2 == 0 {
+            add("shortconv.conv", &[3, width], Data::RandomF32(0.8));
+            add("shortconv.in_proj", &[width, 3 * width], Data::RandomF32(0.3));
+            add("shortconv.out_proj", &[width, width], Data::RandomF32(0.3));
+        } else {
+            add("attn_q", &[width, width], Data::RandomF32(0.3));
+            add("attn_k", &[width, head], Data::RandomF32(0.3));
+            add("attn_v", &[width, head], Data::RandomF32(0.3));
+            add("attn_output", &[width, width], Data::RandomF32(0.3));
+            add("attn_q_norm", &[head], ones(head));
+            add("attn_k_norm", &[head], ones(head));
+        }
+        add("ffn_norm", &[width], ones(width));
+        add("ffn_gate", &[width, wide], Data::RandomF32(0.2));
+        add("ffn_up", &[width, wide], Data::RandomF32(0.2));
+        add("ffn_down", &[wide, width], Data::RandomF32(0.2));
+    }
+    gguf.tensor("token_embd_norm.weight", &[width], ones(width));
+    gguf.tensor("token_embd.weight", &[width, u64::from(shape.vocabulary)], Data::RandomF32(1.0));
     gguf
 }
 
