@@ -18,6 +18,7 @@ pub struct ConfigError(String);
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub model: Model,
+    pub engine: Engine,
     pub embedder: Embedder,
     pub sampling: engine::Sampling,
     pub limits: Limits,
@@ -56,6 +57,24 @@ impl Default for Model {
             threads: engine.threads,
             batch: engine.batch,
         }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    /// Most conversations in memory at once; they share the context's tokens.
+    pub hot: u32,
+    /// Most megabytes of conversations kept on disk, so that a restart reads nothing twice; 0: none.
+    pub kv_disk_mb: u64,
+    /// Guess tokens that repeat the context.
+    pub draft: bool,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        let options = engine::LoadOptions::new(engine::ModelSource::Script(PathBuf::new()));
+        Self { hot: options.hot, kv_disk_mb: options.kv_disk_bytes >> 20, draft: options.draft }
     }
 }
 
@@ -149,6 +168,8 @@ impl Config {
             ("model.context", model.context.map(u64::from), 64, u64::from(i32::MAX as u32)),
             ("model.batch", Some(model.batch.into()), 1, 65_536),
             ("model.threads", model.threads.map(u64::from), 1, 1024),
+            ("engine.hot", Some(self.engine.hot.into()), 1, 64),
+            ("engine.kv_disk_mb", Some(self.engine.kv_disk_mb), 0, 1 << 30),
             ("limits.max_steps", Some(limits.max_steps.into()), 1, 1_000),
             ("limits.max_tokens", Some(limits.max_tokens.into()), 1, u64::from(u32::MAX)),
             ("limits.timeout_s", Some(limits.timeout_s), 1, year),

@@ -106,8 +106,17 @@ impl Context {
             gpu_layers: model.gpu_layers,
             threads: model.threads,
             batch: model.batch,
+            hot: self.config.engine.hot,
+            kv_folder: Some(self.kv_folder()).filter(|_| self.config.engine.kv_disk_mb > 0),
+            kv_disk_bytes: self.config.engine.kv_disk_mb << 20,
+            draft: self.config.engine.draft,
             ..defaults
         })
+    }
+
+    /// Where transcripts are kept that are not in memory.
+    pub fn kv_folder(&self) -> PathBuf {
+        self.home.cache.join("kv")
     }
 }
 

@@ -150,11 +150,12 @@ impl<'a> Run<'a> {
         let left = limits.tokens - total_usage(&self.steps).completion_tokens;
         let request = Request {
             messages: self.prompt().await?,
+            transcript: Some(transcript_name(&self.turn.channel, &self.turn.session_name)),
             tools: self.agent.toolbox.schemas(),
             sampling: self.agent.settings.sampling.clone(),
             max_tokens: Some(left),
             deadline: Some(self.deadline),
-            json_schema: None,
+            ..Request::default()
         };
         let mut generation = self.agent.engine.generate(request).await?;
         while let Some(delta) = generation.next().await {
@@ -327,7 +328,7 @@ impl<'a> Run<'a> {
         let rate = |tokens: u32, ms: f64| (ms > 0.0 && tokens > 0).then(|| f64::from(tokens) * 1_000.0 / ms);
         TurnTimings {
             load_ms: self.agent.engine.info().load_ms,
-            restore_ms: 0.0,
+            restore_ms: thoughts(&self.steps).map(|thought| thought.timings.restore_ms).sum(),
             first_token_ms: thoughts(&self.steps).next().map_or(0.0, |thought| thought.timings.first_token_ms),
             prefill_tps: rate(usage.prefilled_tokens, prefill_ms),
             decode_tps: rate(usage.completion_tokens, decode_ms),
@@ -377,6 +378,12 @@ impl<'a> Run<'a> {
     async fn emit(&self, event: Event) {
         let _ = self.events.send(event).await;
     }
+}
+
+/// What the engine calls the transcript of a session.
+#[must_use]
+pub fn transcript_name(channel: &str, session: &str) -> String {
+    format!("{channel}/{session}")
 }
 
 fn past_messages(row: &TurnRow, steps: &[Step]) -> Vec<Message> {

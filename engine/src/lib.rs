@@ -17,5 +17,6 @@ pub use engine::Engine;
 pub use error::EngineError;
 pub use facts::{backends, llama_build};
 pub use generation::{BareTimes, Delta, Finish, FinishReason, Generation, Timings, Usage};
+pub use llama::remove_transcript;
 pub use message::{Message, Role, ToolCall, ToolSchema};
 pub use options::{CacheType, ForkPoint, LoadOptions, ModelInfo, ModelSource, Priority, Request, Sampling};

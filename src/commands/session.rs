@@ -22,7 +22,8 @@ use crate::parts::Context;
 const PAGE: usize = 200;
 
 pub async fn run(command: &SessionCommand) -> Result<ExitCode> {
-    let store = Context::read()?.store()?;
+    let context = Context::read()?;
+    let store = context.store()?;
     match command {
         SessionCommand::List(list) => list_sessions(&store, list.format).await?,
         SessionCommand::Show { name, list } => show(&store, name, list.format).await?,
@@ -41,6 +42,7 @@ pub async fn run(command: &SessionCommand) -> Result<ExitCode> {
         SessionCommand::Rm { name } => {
             let session = find(&store, name).await?;
             store.remove_session(&format!("{}/{}", session.channel, session.name)).await?;
+            engine::remove_transcript(&context.kv_folder(), &agent::transcript_name(&session.channel, &session.name))?;
             say!("removed");
         }
     }

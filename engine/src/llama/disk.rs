@@ -23,6 +23,8 @@ const MAX_HEADER: u32 = 256 << 20;
 /// Places of the weights that a fingerprint looks at, and the bytes it reads at each: a model of 95 GB is known in a moment.
 const SAMPLES: u64 = 64;
 const SAMPLE_BYTES: u64 = 64 << 10;
+/// Most files: their beginnings are all looked at when a new conversation begins.
+const FILES: usize = 64;
 
 /// What a state depends on besides its tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +91,24 @@ struct Head {
     messages: Vec<Message>,
 }
 
+/// Where a transcript lies in `folder`.
+fn path_of(folder: &Path, transcript: &str) -> PathBuf {
+    let hash = Sha256::digest(transcript.as_bytes());
+    let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    folder.join(name + ".kv")
+}
+
+/// Removes what is kept of `transcript` in `folder`, without a model. Nothing there is no error.
+///
+/// # Errors
+/// What the file system says.
+pub fn remove_transcript(folder: &Path, transcript: &str) -> io::Result<()> {
+    match fs::remove_file(path_of(folder, transcript)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// The folder with the files.
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -104,9 +124,7 @@ impl Disk {
     }
 
     fn path(&self, transcript: &str) -> PathBuf {
-        let hash = Sha256::digest(transcript.as_bytes());
-        let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join(name + ".kv")
+        path_of(&self.folder, transcript)
     }
 
     /// Keeps a transcript. A crash in between leaves the file of before, and a power cut a file whose checksum is wrong.
@@ -152,12 +170,14 @@ impl Disk {
         }
         files.sort();
         let mut total: u64 = files.iter().map(|(_, length, _)| length).sum();
+        let mut left = files.len();
         for (_, length, path) in files {
-            if total + size <= self.budget {
+            if total + size <= self.budget && left < FILES {
                 break;
             }
             fs::remove_file(path)?;
             total -= length;
+            left -= 1;
         }
         Ok(())
     }
@@ -265,7 +285,7 @@ impl Disk {
 
     /// Drops what is kept of a transcript.
     pub(super) fn remove(&self, transcript: &str) {
-        let _ = fs::remove_file(self.path(transcript));
+        let _ = remove_transcript(&self.folder, transcript);
     }
 }
 

@@ -22,6 +22,8 @@ use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::llama_cpp_2::token::LlamaToken;
 use llama_sys::{Capabilities, ChatTemplate};
 
+pub use self::disk::remove_transcript;
+
 use self::cache::{Cache, Decoded, Row};
 use self::disk::Disk;
 use self::job::{After, Job};
