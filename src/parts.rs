@@ -200,7 +200,7 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     let workspace = context.open_workspace()?;
     let output = OutputFolder::new(workspace.clone());
     let shown = limits.shown_tokens(engine.info().context) as usize;
-    let toolbox = toolbox(workspace, store.clone(), shown);
+    let toolbox = toolbox(workspace, store.clone(), shown)?;
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
@@ -212,8 +212,8 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
 }
 
 /// The built-in tools; `output_tokens` of a result are shown to the model.
-pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize) -> Toolbox {
-    Toolbox::new(tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) }))
+pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize) -> Result<Toolbox> {
+    Ok(Toolbox::checked(tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) }))?)
 }
 
 /// The local time in words, for the tail of a message.
@@ -243,7 +243,7 @@ mod tests {
     #[tokio::test]
     async fn block_and_tools_are_few_tokens() {
         let folder = tempfile::tempdir().unwrap();
-        let tools = toolbox(Workspace::open(folder.path()).unwrap(), Store::in_memory().unwrap(), tools::DEFAULT_OUTPUT_TOKENS);
+        let tools = toolbox(Workspace::open(folder.path()).unwrap(), Store::in_memory().unwrap(), tools::DEFAULT_OUTPUT_TOKENS).unwrap();
         let engine = Engine::load(LoadOptions::new(demo()), |_| ControlFlow::Continue(())).await.unwrap();
         let texts = vec![agent::SYSTEM_BLOCK.to_owned(), serde_json::to_string(&tools.schemas()).unwrap()];
         let counts = engine.count_tokens(texts).await.unwrap();

@@ -10,6 +10,7 @@ mod generation;
 mod llama;
 mod message;
 mod options;
+mod schema;
 mod scripted;
 mod thread;
 
@@ -19,3 +20,4 @@ pub use facts::{backends, llama_build};
 pub use generation::{BareTimes, Delta, Finish, FinishReason, Generation, Timings, Usage};
 pub use message::{Message, Role, ToolCall, ToolSchema};
 pub use options::{CacheType, LoadOptions, ModelInfo, ModelSource, Request, Sampling};
+pub use schema::check_tools;
