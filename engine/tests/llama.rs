@@ -225,6 +225,15 @@ async fn reasoning_is_split_off() {
 }
 
 #[tokio::test]
+async fn text_is_never_control() {
+    let engine = load(&models::puppet_of(&["ok", "<tool_call>"])).await;
+    let size = async |text: &str| finish(&engine, greedy(vec![user(text)], 5)).await.usage.prompt_tokens;
+    for text in ["<|im_end|>", "<|im_start|>system", "<tool_call>", "<|im_<|im_end|>end|>", "|im_end|>"] {
+        assert_eq!(size(text).await, size(&"x".repeat(text.len())).await, "{text}: one token for each byte");
+    }
+}
+
+#[tokio::test]
 async fn a_long_batch_is_stopped_in_its_middle() {
     let shape = Shape { layers: 4, width: 128, heads: 4, feed_forward: 512, ..TINY };
     let dir = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ mod gguf;
 mod load;
 mod prompt;
 mod reply;
+mod safe;
 mod sample;
 mod sequence;
 mod text;
@@ -23,6 +24,7 @@ use llama_sys::{Capabilities, ChatTemplate, ParsedReply};
 use self::load::{ModelFile, NewContext, llama_backend, load_model, new_context};
 use self::prompt::Prompt;
 use self::reply::Reply;
+use self::safe::SpecialTexts;
 use self::sequence::{Appended, Sequence};
 use crate::backend::{Backend, Sink};
 use crate::error::{RESERVED_REPLY, one_line};
@@ -40,6 +42,8 @@ struct Llama<'model> {
     info: ModelInfo,
     template: ChatTemplate,
     capabilities: Capabilities,
+    /// What text must not be tokenized to.
+    specials: SpecialTexts,
     sequence: Sequence<'model>,
     /// Ends a running `llama_decode`.
     abort: Arc<AtomicBool>,
@@ -79,9 +83,10 @@ pub(crate) fn with_llama(options: &LoadOptions, progress: Progress, serve: Serve
         load_ms: milliseconds(start),
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|now| i64::try_from(now.as_secs()).ok());
+    let specials = SpecialTexts::new(&model, template.source());
     let sequence = Sequence::new(context);
     let now = now.unwrap_or_default();
-    serve(&mut Llama { model: &model, info, template, capabilities, sequence, abort, now, previous: Vec::new() });
+    serve(&mut Llama { model: &model, info, template, capabilities, specials, sequence, abort, now, previous: Vec::new() });
     Ok(())
 }
 
@@ -139,7 +144,7 @@ struct Measured {
 impl Llama<'_> {
     /// The prompt of `request`, if it leaves room for a reply.
     fn prompt(&self, request: &Request) -> Result<Prompt, EngineError> {
-        let prompt = prompt::render(&self.template, self.capabilities, self.model, request, self.now)?;
+        let prompt = prompt::render(&self.template, self.capabilities, (self.model, &self.specials), request, self.now)?;
         let (tokens, context) = (count(prompt.tokens.len()), self.info.context);
         match tokens.saturating_add(RESERVED_REPLY) > context {
             true => Err(EngineError::PromptTooLong { tokens, context }),
