@@ -193,6 +193,7 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     let limits = Limits {
         steps: turn.max_steps.unwrap_or(limits.max_steps) as usize,
         tokens: turn.max_tokens.unwrap_or(limits.max_tokens),
+        reasoning_tokens: context.config.model.reasoning_tokens,
         time: turn.timeout.unwrap_or(Duration::from_secs(limits.timeout_s)),
         tool_time: Duration::from_secs(limits.tool_timeout_s),
         output_tokens: limits.tool_output_tokens,

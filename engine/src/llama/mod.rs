@@ -12,6 +12,7 @@ mod safe;
 mod sample;
 mod sequence;
 mod text;
+mod thinking;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -157,6 +158,7 @@ impl Llama<'_> {
         let mut measured = Measured { cache_miss: self.keep_common(&prompt.tokens, request), ..Measured::default() };
         let model = self.model;
         let mut reply = Reply::new(model, &prompt.rendered, sample::resolve(&request.sampling, &self.info.sampling))?;
+        reply.limit_reasoning(request.reasoning_tokens);
         if let Some(reason) = self.prefill(&prompt.tokens, request, sink, &mut measured)? {
             return Ok(finish(reason, Message::new(Role::Assistant, ""), measured));
         }
