@@ -41,6 +41,8 @@ pub struct Model {
     pub gpu_layers: Option<u32>,
     pub threads: Option<u32>,
     pub batch: u32,
+    /// Most tokens of reasoning in one reply; 0 skips it.
+    pub reasoning_tokens: Option<u32>,
 }
 
 impl Default for Model {
@@ -56,6 +58,7 @@ impl Default for Model {
             gpu_layers: engine.gpu_layers,
             threads: engine.threads,
             batch: engine.batch,
+            reasoning_tokens: None,
         }
     }
 }
@@ -241,6 +244,7 @@ pub const TEMPLATE: &str = "\
 # gpu_layers = 99              # by default all, when there is a GPU
 # threads = 8                  # by default the physical cores
 # batch = 512                  # tokens prefilled at once
+# reasoning_tokens = 2048      # of one reply; by default as many as the reply may have
 
 [sampling]                     # by default what the model recommends
 # temperature = 0.7
@@ -317,6 +321,7 @@ mod tests {
                 context: Some(32_768),
                 gpu_layers: Some(99),
                 threads: Some(8),
+                reasoning_tokens: Some(2048),
                 cache_type_k: Some(CacheType::Q4_0),
                 cache_type_v: Some(CacheType::Q4_0),
                 ..Model::default()

@@ -202,6 +202,7 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     let limits = Limits {
         steps: turn.max_steps.unwrap_or(limits.max_steps) as usize,
         tokens: turn.max_tokens.unwrap_or(limits.max_tokens),
+        reasoning_tokens: context.config.model.reasoning_tokens,
         time: turn.timeout.unwrap_or(Duration::from_secs(limits.timeout_s)),
         tool_time: Duration::from_secs(limits.tool_timeout_s),
         output_tokens: limits.tool_output_tokens,
@@ -209,7 +210,7 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     let workspace = context.open_workspace()?;
     let output = OutputFolder::new(workspace.clone());
     let shown = limits.shown_tokens(engine.info().context) as usize;
-    let toolbox = toolbox(workspace, store.clone(), shown);
+    let toolbox = toolbox(workspace, store.clone(), shown)?;
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
@@ -221,8 +222,8 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
 }
 
 /// The built-in tools; `output_tokens` of a result are shown to the model.
-pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize) -> Toolbox {
-    Toolbox::new(tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) }))
+pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize) -> Result<Toolbox> {
+    Ok(Toolbox::checked(tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) }))?)
 }
 
 /// The local time in words, for the tail of a message.
@@ -252,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn block_and_tools_are_few_tokens() {
         let folder = tempfile::tempdir().unwrap();
-        let tools = toolbox(Workspace::open(folder.path()).unwrap(), Store::in_memory().unwrap(), tools::DEFAULT_OUTPUT_TOKENS);
+        let tools = toolbox(Workspace::open(folder.path()).unwrap(), Store::in_memory().unwrap(), tools::DEFAULT_OUTPUT_TOKENS).unwrap();
         let engine = Engine::load(LoadOptions::new(demo()), |_| ControlFlow::Continue(())).await.unwrap();
         let texts = vec![agent::SYSTEM_BLOCK.to_owned(), serde_json::to_string(&tools.schemas()).unwrap()];
         let counts = engine.count_tokens(texts).await.unwrap();

@@ -24,6 +24,8 @@ pub struct Limits {
     pub steps: usize,
     /// Most tokens generated.
     pub tokens: u32,
+    /// Most tokens of reasoning in one reply; `None`: no limit but `tokens`.
+    pub reasoning_tokens: Option<u32>,
     /// Most time between two answers of the owner.
     pub time: Duration,
     /// Most time for one tool call.
@@ -34,7 +36,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { steps: 20, tokens: 8_192, time: Duration::from_mins(30), tool_time: Duration::from_mins(10), output_tokens: 2_000 }
+        Self {
+            steps: 20,
+            tokens: 8_192,
+            reasoning_tokens: None,
+            time: Duration::from_mins(30),
+            tool_time: Duration::from_mins(10),
+            output_tokens: 2_000,
+        }
     }
 }
 

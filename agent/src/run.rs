@@ -154,6 +154,7 @@ impl<'a> Run<'a> {
             tools: self.agent.toolbox.schemas(),
             sampling: self.agent.settings.sampling.clone(),
             max_tokens: Some(left),
+            reasoning_tokens: limits.reasoning_tokens,
             deadline: Some(self.deadline),
             ..Request::default()
         };

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use engine::ToolSchema;
+use engine::{EngineError, ToolSchema, check_tools};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -62,6 +62,16 @@ impl Toolbox {
     #[must_use]
     pub fn new(tools: Vec<Box<dyn Tool>>) -> Self {
         Self { tools: tools.into_iter().map(|tool| (tool.schema(), tool)).collect() }
+    }
+
+    /// A toolbox of `tools`, each of which can be offered to a model.
+    ///
+    /// # Errors
+    /// [`EngineError::ToolSchema`], which names the tool and the property.
+    pub fn checked(tools: Vec<Box<dyn Tool>>) -> Result<Self, EngineError> {
+        let toolbox = Self::new(tools);
+        check_tools(&toolbox.schemas())?;
+        Ok(toolbox)
     }
 
     /// The tool called `name`.

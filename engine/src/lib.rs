@@ -10,6 +10,7 @@ mod generation;
 mod llama;
 mod message;
 mod options;
+mod schema;
 mod scripted;
 mod thread;
 
@@ -20,3 +21,4 @@ pub use generation::{BareTimes, Delta, Finish, FinishReason, Generation, Timings
 pub use llama::remove_transcript;
 pub use message::{Message, Role, ToolCall, ToolSchema};
 pub use options::{CacheType, ForkPoint, LoadOptions, ModelInfo, ModelSource, Priority, Request, Sampling};
+pub use schema::check_tools;

@@ -151,6 +151,8 @@ pub struct Request {
     pub sampling: Sampling,
     /// Most tokens to generate; `None`: up to the end of the context.
     pub max_tokens: Option<u32>,
+    /// Most tokens of reasoning; then it is closed with the template's own marker and the reply goes on. `None`: no limit.
+    pub reasoning_tokens: Option<u32>,
     /// When to stop.
     pub deadline: Option<Instant>,
     /// JSON Schema that the text must follow; not together with tools.

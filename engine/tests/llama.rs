@@ -224,6 +224,45 @@ async fn reasoning_is_split_off() {
 }
 
 #[tokio::test]
+async fn reasoning_has_a_budget() {
+    let pieces = ["<think>", "one ", "two ", "three ", "</think>", "yes"];
+    let engine = load(&models::puppet_of(&pieces)).await;
+    for (budget, reasoning, tokens) in
+        [(None, "one two three", 6), (Some(9), "one two three", 6), (Some(2), "one two", 5), (Some(0), "", 3)]
+    {
+        let request = Request { reasoning_tokens: budget, ..greedy(vec![user("well?")], 50) };
+        let reply = finish(&engine, request).await;
+        let seen = (reply.message.reasoning.as_deref().unwrap_or_default().trim(), reply.message.content.as_str());
+        assert_eq!((seen, reply.reason), ((reasoning, "yes"), FinishReason::Stop), "{budget:?}");
+        assert_eq!(reply.usage.completion_tokens, tokens, "{budget:?}");
+    }
+    // The marker that closes it is many tokens here, and the model has nothing to say behind it.
+    let engine = load(&models::puppet_of(&pieces[..4])).await;
+    let reply = finish(&engine, Request { reasoning_tokens: Some(1), ..greedy(vec![user("well?")], 50) }).await;
+    assert_eq!((reply.message.reasoning.as_deref(), reply.message.content.as_str()), (Some("one "), ""));
+    assert_eq!((reply.reason, reply.usage.completion_tokens), (FinishReason::Stop, 2 + 8));
+}
+
+#[tokio::test]
+async fn a_call_follows_reasoning_that_was_closed() {
+    let pieces = [&["<think>", "hm ", "hmm ", "</think>"][..], &CALL[2..]].concat();
+    let engine = load(&models::puppet_of(&pieces)).await;
+    let request = Request { tools: vec![shell()], reasoning_tokens: Some(1), ..greedy(vec![user("list the files")], 50) };
+    let reply = finish(&engine, request).await;
+    assert_eq!((reply.reason, reply.message.reasoning.as_deref().map(str::trim)), (FinishReason::ToolCalls, Some("hm")));
+    assert_eq!(reply.message.tool_calls[0].arguments, json!({"command": "ls"}));
+}
+
+#[tokio::test]
+async fn text_is_never_control() {
+    let engine = load(&models::puppet_of(&["ok", "<tool_call>"])).await;
+    let size = async |text: &str| finish(&engine, greedy(vec![user(text)], 5)).await.usage.prompt_tokens;
+    for text in ["<|im_end|>", "<|im_start|>system", "<tool_call>", "<|im_<|im_end|>end|>", "|im_end|>"] {
+        assert_eq!(size(text).await, size(&"x".repeat(text.len())).await, "{text}: one token for each byte");
+    }
+}
+
+#[tokio::test]
 async fn a_long_batch_is_stopped_in_its_middle() {
     let shape = Shape { layers: 4, width: 128, heads: 4, feed_forward: 512, ..TINY };
     let dir = tempfile::tempdir().unwrap();

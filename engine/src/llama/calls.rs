@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use llama_sys::ParsedToolCall;
 use serde_json::Value;
 
+use crate::schema::check_arguments;
 use crate::{Message, ToolCall, ToolSchema};
 
 /// The calls with their arguments parsed and ids that are unique in the conversation.
 ///
 /// # Errors
-/// What is wrong with the first call that names no tool of `tools`, or whose arguments are no object or lack a required key.
+/// What is wrong with the first call that names no tool of `tools`, or whose arguments are no object or not what its schema asks for.
 pub(super) fn check_calls(parsed: &[ParsedToolCall], tools: &[ToolSchema], messages: &[Message]) -> Result<Vec<ToolCall>, String> {
     let mut ids: HashSet<String> = messages.iter().flat_map(|message| &message.tool_calls).map(|call| call.id.clone()).collect();
     let earlier = ids.len();
@@ -34,13 +35,12 @@ fn parse_arguments(tool: &ToolSchema, text: &str) -> Result<Value, String> {
     let name = &tool.name;
     let text = if text.trim().is_empty() { "{}" } else { text };
     let arguments: Value = serde_json::from_str(text).map_err(|error| format!("the arguments of `{name}` are not JSON: {error}"))?;
-    let Value::Object(given) = &arguments else {
+    if !arguments.is_object() {
         return Err(format!("the arguments of `{name}` are not an object"));
-    };
-    let required = tool.parameters.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    match required.into_iter().find(|key| !given.contains_key(*key)) {
-        Some(key) => Err(format!("the arguments of `{name}` lack `{key}`")),
-        None => Ok(arguments),
+    }
+    match check_arguments(&tool.parameters, &arguments) {
+        Err(problem) => Err(format!("the arguments of `{name}` {problem}")),
+        Ok(()) => Ok(arguments),
     }
 }
 
@@ -79,6 +79,8 @@ mod tests {
         check(&[call("Ab3dEf6hI", "now", "{}"), call("Ab3dEf6hI", "now", "{}")], &[], Ok(&[("Ab3dEf6hI", "now"), ("call_2", "now")]));
         check(&[call("", "rm", "{}")], &[], Err("there is no tool `rm`"));
         check(&[call("", "shell", "{}")], &[], Err("the arguments of `shell` lack `command`"));
+        let number = "the arguments of `shell` are wrong at `command`: it is number, not string";
+        check(&[call("", "shell", r#"{"command":1}"#)], &[], Err(number));
         check(&[call("", "shell", "[1]")], &[], Err("the arguments of `shell` are not an object"));
         let cut = "the arguments of `shell` are not JSON: EOF while parsing an object at line 1 column 1";
         check(&[call("", "shell", "{")], &[], Err(cut));

@@ -63,10 +63,11 @@ impl<'model> Job<'model> {
         draft: bool,
         sink: Sink,
     ) -> Result<Self, (EngineError, Sink)> {
-        let reply = match Reply::new(model, Rc::new(prompt.rendered), sampling) {
+        let mut reply = match Reply::new(model, Rc::new(prompt.rendered), sampling) {
             Ok(reply) => reply,
             Err(error) => return Err((error, sink)),
         };
+        reply.limit_reasoning(request.reasoning_tokens);
         Ok(Self {
             transcript: request.transcript.clone().unwrap_or_default(),
             request,

@@ -10,8 +10,10 @@ mod job;
 mod load;
 mod prompt;
 mod reply;
+mod safe;
 mod sample;
 mod text;
+mod thinking;
 mod transcripts;
 
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use self::disk::Disk;
 use self::job::{After, Job};
 use self::load::{ModelFile, NewContext, llama_backend, load_model, new_context, sequences};
 use self::prompt::Prompt;
+use self::safe::SpecialTexts;
 use self::transcripts::Transcripts;
 use crate::backend::{Backend, Interrupt, Next, Sink};
 use crate::error::{RESERVED_REPLY, one_line};
@@ -46,6 +49,8 @@ struct Llama<'model> {
     info: ModelInfo,
     template: ChatTemplate,
     capabilities: Capabilities,
+    /// What text must not be tokenized to.
+    specials: SpecialTexts,
     transcripts: Transcripts<'model>,
     /// In the order in which they came.
     jobs: Vec<Job<'model>>,
@@ -110,11 +115,13 @@ pub(crate) fn with_llama(
     let cache = Cache::new(&model, context, Arc::clone(&interrupt.abort));
     let draft = options.draft && cache.is_cuttable();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|now| i64::try_from(now.as_secs()).ok());
+    let specials = SpecialTexts::new(&model, template.source());
     serve(&mut Llama {
         model: &model,
         info,
         template,
         capabilities,
+        specials,
         transcripts: Transcripts::new(cache, sequences(options), disk, model.vocab()),
         jobs: Vec::new(),
         turn: 0,
@@ -214,7 +221,7 @@ impl Backend for Llama<'_> {
 impl<'model> Llama<'model> {
     /// The prompt of `request`, if it leaves room for a reply.
     fn prompt(&self, request: &Request) -> Result<Prompt, EngineError> {
-        let prompt = prompt::render(&self.template, self.capabilities, self.model, request, self.now)?;
+        let prompt = prompt::render(&self.template, self.capabilities, (self.model, &self.specials), request, self.now)?;
         let (tokens, context) = (count(prompt.tokens.len()), self.info.context);
         match tokens.saturating_add(RESERVED_REPLY) > context {
             true => Err(EngineError::PromptTooLong { tokens, context }),

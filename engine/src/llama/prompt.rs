@@ -6,6 +6,7 @@ use llama_sys::llama_cpp_2::vocab::LlamaVocab;
 use llama_sys::{Capabilities, ChatTemplate, RenderInput, Rendered};
 use serde_json::{Map, Value, json};
 
+use super::safe::{Found, Mark, Marking, SpecialTexts};
 use crate::error::one_line;
 use crate::{EngineError, Message, Request, Role, ToolSchema};
 
@@ -18,38 +19,101 @@ pub(super) struct Prompt {
     pub(super) tokens: Vec<LlamaToken>,
 }
 
-/// Renders `request` and tokenizes it, the template's own markers as special tokens. `now` is what the template takes for
-/// the time, in seconds since 1970.
+/// Renders `request` and tokenizes it: the template's own markers as special tokens, and nothing else. `now` is what the template
+/// takes for the time, in seconds since 1970.
 pub(super) fn render(
     template: &ChatTemplate,
     capabilities: Capabilities,
-    model: &LlamaModel,
+    (model, specials): (&LlamaModel, &SpecialTexts),
     request: &Request,
     now: i64,
 ) -> Result<Prompt, EngineError> {
-    let messages = Value::Array(request.messages.iter().map(message_json).collect());
-    let tools = Value::Array(request.tools.iter().map(tool_json).collect());
-    let input = RenderInput {
-        tools: Some(&tools).filter(|_| !request.tools.is_empty()),
-        json_schema: request.json_schema.as_ref(),
-        parallel_tool_calls: capabilities.parallel_tool_calls,
-        now: Some(now),
-        ..RenderInput::new(&messages)
+    let (mut found, mut found_in_tools) = (Found::default(), Found::default());
+    let plain = Conversation {
+        messages: messages_json(&request.messages, &mut |text| look(specials, text, &mut found)),
+        tools: tools_json(&request.tools, &mut |text| look(specials, text, &mut found_in_tools)),
     };
-    let rendered = template.render(&input).map_err(|error| {
-        // The same conversation without tools tells whose fault it is.
-        let plain = RenderInput { tools: None, ..input };
-        match input.tools.is_some() && template.render(&plain).is_ok() {
-            true => EngineError::ToolSchema(one_line(error)),
-            false => EngineError::Template(one_line(error)),
+    let render = |conversation: &Conversation| conversation.render(template, capabilities, request, now);
+    let rendered = render(&plain)?;
+    // What may form a marker with the template's text comes from messages; tools stand in JSON, between quotes.
+    if !found.hit && !found.doubt && !found_in_tools.hit {
+        let tokens = model.vocab().tokenize(rendered.prompt.as_bytes(), true, true);
+        return Ok(Prompt { rendered, tokens });
+    }
+    let mark = Mark::choose(&strings(request));
+    let safe = |marking| {
+        let mut edit = |text: &str| specials.marked(text, mark, marking);
+        let messages = messages_json(&request.messages, &mut edit);
+        let tools = tools_json(&request.tools, &mut |text| specials.marked(text, mark, Marking::Hits));
+        let marked = render(&Conversation { messages, tools })?;
+        Ok::<_, EngineError>(specials.tokenize(model, &marked.prompt, mark))
+    };
+    let (mut tokens, mut prompt) = safe(Marking::Hits)?;
+    if found.doubt {
+        let certain = safe(Marking::Doubts)?;
+        // Marks at the ends of a string change how ordinary text is tokenized, so they stay only where they are needed.
+        if specials.special(model, &certain.0) != specials.special(model, &tokens) {
+            (tokens, prompt) = certain;
         }
-    })?;
-    let tokens = model.vocab().tokenize(rendered.prompt.as_bytes(), true, true);
-    Ok(Prompt { rendered, tokens })
+    }
+    // Grammar and parser come from the tools as they are.
+    Ok(Prompt { rendered: Rendered { prompt, ..rendered }, tokens })
 }
 
-/// A message as in OpenAI's chat completions.
-fn message_json(message: &Message) -> Value {
+/// Messages and tools as the template gets them.
+struct Conversation {
+    messages: Value,
+    tools: Value,
+}
+
+impl Conversation {
+    fn render(&self, template: &ChatTemplate, capabilities: Capabilities, request: &Request, now: i64) -> Result<Rendered, EngineError> {
+        let input = RenderInput {
+            tools: Some(&self.tools).filter(|_| !request.tools.is_empty()),
+            json_schema: request.json_schema.as_ref(),
+            parallel_tool_calls: capabilities.parallel_tool_calls,
+            now: Some(now),
+            ..RenderInput::new(&self.messages)
+        };
+        template.render(&input).map_err(|error| {
+            // The same conversation without tools tells whose fault it is.
+            let plain = RenderInput { tools: None, ..input };
+            match input.tools.is_some() && template.render(&plain).is_ok() {
+                true => EngineError::ToolSchema(one_line(error)),
+                false => EngineError::Template(one_line(error)),
+            }
+        })
+    }
+}
+
+/// What is done to each string on its way into the template.
+type Edit<'a> = dyn FnMut(&str) -> String + 'a;
+
+/// Leaves `text` as it is and adds to `found` what it holds.
+fn look(specials: &SpecialTexts, text: &str, found: &mut Found) -> String {
+    let one = specials.look(text);
+    *found = Found { hit: found.hit || one.hit, doubt: found.doubt || one.doubt };
+    text.to_owned()
+}
+
+/// All strings of `request` that go into the template.
+fn strings(request: &Request) -> Vec<String> {
+    let mut strings = Vec::new();
+    let mut keep = |text: &str| {
+        strings.push(text.to_owned());
+        String::new()
+    };
+    messages_json(&request.messages, &mut keep);
+    tools_json(&request.tools, &mut keep);
+    strings
+}
+
+/// Messages as in OpenAI's chat completions, every string but the roles edited.
+fn messages_json(messages: &[Message], edit: &mut Edit<'_>) -> Value {
+    messages.iter().map(|message| message_json(message, edit)).collect()
+}
+
+fn message_json(message: &Message, edit: &mut Edit<'_>) -> Value {
     let role = match message.role {
         Role::System => "system",
         Role::User => "user",
@@ -58,28 +122,43 @@ fn message_json(message: &Message) -> Value {
     };
     let mut fields = Map::new();
     fields.insert("role".into(), role.into());
-    fields.insert("content".into(), message.content.as_str().into());
-    let mut optional = |key: &str, value: &Option<String>| {
+    fields.insert("content".into(), edit(&message.content).into());
+    let optional = [("reasoning_content", &message.reasoning), ("tool_call_id", &message.tool_call_id), ("name", &message.name)];
+    for (key, value) in optional {
         if let Some(value) = value {
-            fields.insert(key.into(), value.as_str().into());
+            fields.insert(key.into(), edit(value).into());
         }
-    };
-    optional("reasoning_content", &message.reasoning);
-    optional("tool_call_id", &message.tool_call_id);
-    optional("name", &message.name);
+    }
     if !message.tool_calls.is_empty() {
         let calls = message.tool_calls.iter().map(|call| {
-            let function = json!({ "name": call.name, "arguments": call.arguments.to_string() });
-            json!({ "type": "function", "id": call.id, "function": function })
+            let arguments = edit_value(&call.arguments, edit).to_string();
+            let function = json!({ "name": edit(&call.name), "arguments": arguments });
+            json!({ "type": "function", "id": edit(&call.id), "function": function })
         });
-        fields.insert("tool_calls".into(), calls.collect());
+        let calls: Value = calls.collect();
+        fields.insert("tool_calls".into(), calls);
     }
     Value::Object(fields)
 }
 
-fn tool_json(tool: &ToolSchema) -> Value {
-    let function = json!({ "name": tool.name, "description": tool.description, "parameters": tool.parameters });
-    json!({ "type": "function", "function": function })
+/// Tools as there, every string and key edited.
+fn tools_json(tools: &[ToolSchema], edit: &mut Edit<'_>) -> Value {
+    let tool = |tool: &ToolSchema| {
+        let parameters = edit_value(&tool.parameters, edit);
+        let function = json!({ "name": edit(&tool.name), "description": edit(&tool.description), "parameters": parameters });
+        json!({ "type": "function", "function": function })
+    };
+    tools.iter().map(tool).collect()
+}
+
+/// `value` with its strings and keys edited.
+fn edit_value(value: &Value, edit: &mut Edit<'_>) -> Value {
+    match value {
+        Value::String(text) => edit(text).into(),
+        Value::Array(items) => items.iter().map(|item| edit_value(item, edit)).collect(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| (edit(key), edit_value(value, edit))).collect(),
+        other => other.clone(),
+    }
 }
 
 /// Tokens at the start that `held` and `prompt` have in common.

@@ -1,5 +1,6 @@
 //! One reply in the making: its tokens, its text, and what of it has been told.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use llama_sys::{GrammarSampler, ParsedReply, Rendered, ReplyParser, preserved_to
 
 use super::sample::Sampler;
 use super::text::Text;
+use super::thinking::Thinking;
 use crate::backend::Sink;
 use crate::error::one_line;
 use crate::{Delta, EngineError, Sampling};
@@ -37,6 +39,9 @@ pub(super) struct Reply<'model> {
     /// [`Text::mark`] after each token.
     marks: Vec<(usize, bool)>,
     text: Text,
+    thinking: Thinking,
+    /// Tokens that come next, whatever the model says.
+    forced: VecDeque<LlamaToken>,
     told: Told,
     next_look: Instant,
     piece: Vec<u8>,
@@ -57,6 +62,8 @@ impl<'model> Reply<'model> {
             tokens: Vec::new(),
             marks: Vec::new(),
             text: Text::new(&rendered.stops),
+            thinking: Thinking::new(&rendered),
+            forced: VecDeque::new(),
             rendered,
             told: Told::default(),
             next_look: Instant::now(),
@@ -69,10 +76,21 @@ impl<'model> Reply<'model> {
         &self.tokens
     }
 
-    /// Chooses the next token and takes it. Returns it, or `None` if it ends the reply.
+    /// Closes the reasoning when it has `tokens` tokens; `None`: it may be of any length.
+    pub(super) fn limit_reasoning(&mut self, tokens: Option<u32>) {
+        self.thinking.limit(tokens);
+    }
+
+    /// Chooses the next token and takes it, or takes the next one that is forced. Returns it, or `None` if it ends the reply.
     pub(super) fn sample(&mut self, logits: &[f32]) -> Result<Option<LlamaToken>, EngineError> {
-        let token = self.sampler.sample(logits, self.grammar.as_mut())?;
-        if self.vocabulary.is_eog(token) {
+        self.close_reasoning();
+        let forced = self.next_forced()?;
+        let token = match forced {
+            Some(token) => token,
+            None => self.sampler.sample(logits, self.grammar.as_mut())?,
+        };
+        // A forced marker may be one that ends a reply where the model says it.
+        if forced.is_none() && self.vocabulary.is_eog(token) {
             return Ok(None);
         }
         self.piece.clear();
@@ -80,7 +98,31 @@ impl<'model> Reply<'model> {
         let stopped = self.text.push(&self.piece);
         self.tokens.push(token);
         self.marks.push(self.text.mark());
+        self.thinking.advance(self.text.whole());
+        if forced.is_some() && self.forced.is_empty() {
+            self.thinking.close();
+        }
         Ok((!stopped).then_some(token))
+    }
+
+    /// Lines the closing marker up when the reasoning has had its tokens. Half a character is finished first.
+    fn close_reasoning(&mut self) {
+        let whole = self.text.mark().1;
+        if let Some(marker) = self.thinking.must_close().filter(|_| whole && self.forced.is_empty()) {
+            self.forced = self.vocabulary.tokenize(marker.as_bytes(), false, true).into();
+        }
+    }
+
+    /// The next forced token, accepted by grammar and sampler. One that the grammar forbids is dropped with all behind it: what
+    /// cannot be read is worse than long reasoning.
+    fn next_forced(&mut self) -> Result<Option<LlamaToken>, EngineError> {
+        let Some(token) = self.forced.pop_front() else { return Ok(None) };
+        if self.sampler.accept(token, self.grammar.as_mut())? {
+            return Ok(Some(token));
+        }
+        self.forced.clear();
+        self.thinking.limit(None);
+        Ok(None)
     }
 
     /// Tells what is new, if the last look was long enough ago.
@@ -128,6 +170,11 @@ impl<'model> Reply<'model> {
         self.tokens.truncate(keep);
         self.marks.truncate(keep);
         self.text.back_to(self.marks.last().map_or(0, |mark| mark.0));
+        self.forced.clear();
+        self.thinking.restart();
+        for (length, _) in &self.marks {
+            self.thinking.advance(self.text.whole().get(..*length).unwrap_or_default());
+        }
         let sampling = Sampling {
             temperature: self.sampling.temperature.map(|temperature| temperature.max(RETRY_TEMPERATURE)),
             seed: Some(self.sampling.seed.unwrap_or_default().wrapping_add(tries)),

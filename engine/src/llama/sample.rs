@@ -93,6 +93,21 @@ impl Sampler {
         Ok(token)
     }
 
+    /// Takes a token that was not sampled. Returns `false`, and changes nothing, if `grammar` forbids it.
+    pub(super) fn accept(&mut self, token: LlamaToken, grammar: Option<&mut GrammarSampler<'_>>) -> Result<bool, EngineError> {
+        if let Some(grammar) = grammar {
+            let failed = |error: llama_sys::ShimError| EngineError::Decode(format!("the grammar failed: {error}"));
+            if !grammar.allows(token).map_err(failed)? {
+                return Ok(false);
+            }
+            grammar.accept(token).map_err(failed)?;
+        }
+        if let Some(chain) = &mut self.chain {
+            chain.accept(token);
+        }
+        Ok(true)
+    }
+
     /// All tokens with their logits.
     fn fill(&mut self, logits: &[f32]) {
         let data = &mut self.candidates.data;

@@ -69,6 +69,11 @@ impl Text {
         }
     }
 
+    /// All whole characters, also an end that may become a stop.
+    pub(super) fn whole(&self) -> &str {
+        &self.text
+    }
+
     /// What is certain: without an end that may become a stop.
     pub(super) fn certain(&self) -> &str {
         if self.stopped_at.is_some() {
