@@ -71,7 +71,7 @@ async fn finish(engine: &Engine, request: Request) -> Finish {
 
 fn architectures() -> [(&'static str, Gguf); 4] {
     [
-        ("plain", models::random(&TINY, 1)),
+        ("plain", models::untied(&TINY, 1)),
         ("window", models::sliding_window(32, 7)),
         ("recurrent", models::recurrent(8)),
         ("hybrid", models::hybrid(9)),
@@ -98,7 +98,7 @@ async fn many_at_once_say_what_each_says_alone() {
 
 #[tokio::test]
 async fn forks_share_what_they_have_in_common() {
-    let place = Place::new(&models::random(&TINY, 2));
+    let place = Place::new(&models::untied(&TINY, 2));
     let engine = place.load(|options| options.hot = 9).await;
     let mut messages = vec![Message::new(Role::System, "Be kind."), user(&"a long story ".repeat(40))];
     let reply = finish(&engine, ask("origin", &messages, 20)).await;
@@ -158,7 +158,7 @@ fn kv_file(folder: &Path) -> PathBuf {
 
 #[tokio::test]
 async fn a_file_in_doubt_costs_a_prefill_and_says_why() {
-    let place = Place::new(&models::random(&TINY, 3));
+    let place = Place::new(&models::untied(&TINY, 3));
     let messages = vec![user(&"some words to read ".repeat(15))];
     let request = ask("a", &messages, 10);
     let expected = place.cold(&request).await;
@@ -186,7 +186,7 @@ async fn a_file_in_doubt_costs_a_prefill_and_says_why() {
 
 #[tokio::test]
 async fn the_owner_goes_first_and_background_loses_nothing() {
-    let place = Place::new(&models::random(&TINY, 4));
+    let place = Place::new(&models::untied(&TINY, 4));
     let engine = place.load(|options| options.hot = 3).await;
     let background: Vec<_> = (0..4)
         .map(|number| Request {
@@ -211,7 +211,7 @@ async fn the_owner_goes_first_and_background_loses_nothing() {
 
 #[tokio::test]
 async fn guesses_change_nothing_but_the_time() {
-    for (name, model) in [("plain", models::random(&TINY, 5)), ("hybrid", models::hybrid(6))] {
+    for (name, model) in [("plain", models::untied(&TINY, 5)), ("hybrid", models::hybrid(6))] {
         let place = Place::new(&model);
         let (plain, drafting) = (place.load(|options| options.draft = false).await, place.load(|_| {}).await);
         for seed in 0..4 {

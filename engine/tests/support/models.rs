@@ -67,16 +67,19 @@ pub fn random(shape: &Shape, seed: u64) -> Gguf {
     tensors(&mut gguf, shape, &matrix);
     let embedding = if shape.quantised { Data::RandomQ4_0(0.5) } else { Data::RandomF32(1.0) };
     gguf.tensor("token_embd.weight", &[shape.width.into(), shape.vocabulary.into()], embedding);
-    if !shape.quantised {
-        // With the embedding's own rows it would say the same token again and again.
-        gguf.tensor("output.weight", &[shape.width.into(), shape.vocabulary.into()], Data::RandomF32(1.0));
-    }
+    gguf
+}
+
+/// [`random`] with an output matrix of its own. With the embedding's rows it would say the same few tokens again and again.
+pub fn untied(shape: &Shape, seed: u64) -> Gguf {
+    let mut gguf = random(shape, seed);
+    gguf.tensor("output.weight", &[shape.width.into(), shape.vocabulary.into()], Data::RandomF32(1.0));
     gguf
 }
 
 /// A model whose layers see `window` tokens back (`gemma3`, which has five such layers before one that sees all).
 pub fn sliding_window(window: u32, seed: u64) -> Gguf {
-    let mut gguf = random(&Shape { architecture: "gemma3", ..TINY }, seed);
+    let mut gguf = untied(&Shape { architecture: "gemma3", ..TINY }, seed);
     gguf.set("gemma3.attention.sliding_window", Value::U32(window));
     gguf
 }
