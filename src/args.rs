@@ -24,7 +24,7 @@ pub enum Command {
     Chat(TurnArgs),
     /// A guided tour on the embedded demo model
     Demo,
-    /// Look at a model
+    /// Fetch, list, check and remove models
     #[command(subcommand)]
     Model(ModelCommand),
     /// Notes that the agent keeps
@@ -88,6 +88,27 @@ pub enum ListFormat {
 
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
+    /// Fetch a model; without a name, show good ones by the memory they need
+    Pull {
+        /// OWNER/NAME on the hub, OWNER/NAME:QUANT, or a name of the table
+        #[arg(value_name = "REPO[:QUANT]")]
+        model: Option<String>,
+        /// Name it in the configuration at the end
+        #[arg(long = "use", requires = "model")]
+        r#use: bool,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Show the models that are here
+    List(ListArgs),
+    /// Remove a model
+    Rm {
+        /// Its name, as `list` shows it
+        name: String,
+        /// Also the one that is configured
+        #[arg(long)]
+        force: bool,
+    },
     /// Load a model and say what it can do
     Check {
         /// A model's name or path; without it the configured one

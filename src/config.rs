@@ -20,6 +20,7 @@ pub struct Config {
     pub model: Model,
     pub engine: Engine,
     pub embedder: Embedder,
+    pub models: Models,
     pub sampling: engine::Sampling,
     pub limits: Limits,
     pub tools: Tools,
@@ -85,6 +86,20 @@ impl Default for Engine {
 #[serde(default, deny_unknown_fields)]
 pub struct Embedder {
     pub file: Option<PathBuf>,
+}
+
+/// Where `paguro model pull` fetches from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Models {
+    pub url: String,
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self { url: "https://huggingface.co".to_owned(), token_file: None }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -198,12 +213,18 @@ impl Config {
     }
 }
 
-/// `PAGURO_MODEL_CONTEXT` is `context` in `[model]`. Other variables of ours (`PAGURO_HOME`, the token) are not settings.
+/// The bot's token.
+const TELEGRAM_TOKEN: &str = "PAGURO_TELEGRAM_TOKEN";
+/// The token for the hub that models come from.
+pub const MODELS_TOKEN: &str = "PAGURO_MODELS_TOKEN";
+
+/// `PAGURO_MODEL_CONTEXT` is `context` in `[model]`. Other variables of ours (`PAGURO_HOME`, the tokens) are not settings.
 fn override_of((name, value): (String, String)) -> Option<(String, String, String, String)> {
     let rest = name.strip_prefix("PAGURO_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
-    let known = ["model", "embedder", "sampling", "limits", "tools", "telegram"].contains(&section);
-    (known && rest != "telegram_token").then(|| (name.clone(), section.to_owned(), key.to_owned(), value))
+    let known = ["model", "models", "embedder", "sampling", "limits", "tools", "telegram"].contains(&section);
+    let is_secret = name == TELEGRAM_TOKEN || name == MODELS_TOKEN;
+    (known && !is_secret).then(|| (name.clone(), section.to_owned(), key.to_owned(), value))
 }
 
 /// A parser's error on one line, with the file and the line.
@@ -245,6 +266,10 @@ pub const TEMPLATE: &str = "\
 # threads = 8                  # by default the physical cores
 # batch = 512                  # tokens prefilled at once
 # reasoning_tokens = 2048      # of one reply; by default as many as the reply may have
+
+[models]                       # where `paguro model pull` fetches from
+# url = \"https://huggingface.co\"
+# token_file = \"hub.token\"     # or the variable PAGURO_MODELS_TOKEN or HF_TOKEN; only some models need one
 
 [sampling]                     # by default what the model recommends
 # temperature = 0.7
@@ -335,6 +360,8 @@ mod tests {
             load("[model]\ncontext = 4096", &[("PAGURO_MODEL_CONTEXT", "8192"), ("PAGURO_MODEL_FILE", "a.gguf"), ("PAGURO_HOME", "x")])
                 .unwrap();
         assert_eq!((config.model.context, config.model.file), (Some(8192), Some("a.gguf".into())));
+        let config = load("", &[("PAGURO_MODELS_URL", "http://h"), ("PAGURO_MODELS_TOKEN", "secret")]).unwrap();
+        assert_eq!(config.models, Models { url: "http://h".to_owned(), token_file: None });
     }
 
     #[test]

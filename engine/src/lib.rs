@@ -16,7 +16,7 @@ mod thread;
 
 pub use engine::Engine;
 pub use error::EngineError;
-pub use facts::{backends, llama_build};
+pub use facts::{GgufHeader, Split, backends, llama_build};
 pub use generation::{BareTimes, Delta, Finish, FinishReason, Generation, Timings, Usage};
 pub use llama::remove_transcript;
 pub use message::{Message, Role, ToolCall, ToolSchema};

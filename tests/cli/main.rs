@@ -6,5 +6,7 @@ mod ask;
 mod crash;
 mod demo_model;
 mod errors;
+mod hub;
+mod models;
 mod notes;
 mod support;

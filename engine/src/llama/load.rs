@@ -20,6 +20,7 @@ use llama_sys::{Abort, LogLevel, build_info, log_lines_of, silence_logs, with_ab
 use super::disk::{Fingerprint, sampled_hash};
 use super::gguf::{Header, read_header};
 use crate::error::one_line;
+use crate::facts::Split;
 use crate::thread::Progress;
 use crate::{CacheType, EngineError, LoadOptions, ModelSource};
 
@@ -75,22 +76,19 @@ impl ModelFile {
     }
 
     fn on_disk(path: &Path) -> Result<Self, EngineError> {
-        let unreadable = |error: std::io::Error| match error.kind() {
-            ErrorKind::NotFound => EngineError::NoSuchModel { path: path.into() },
-            _ => bad(path, format!("it cannot be read: {error}")),
-        };
-        let file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        if metadata.is_dir() {
-            return Err(bad(path, "it is a directory; give the GGUF file in it".into()));
+        let header = Header::read(path)?;
+        if let Some(split) = header.split {
+            check_parts(path, split)?;
         }
-        let header = read_header(BufReader::new(file), metadata.len()).map_err(|reason| bad(path, reason))?;
         Ok(Self { name: path.into(), header, path: path.into(), _held: None })
     }
 
     fn embedded(name: &str, bytes: &[u8]) -> Result<Self, EngineError> {
         let name = PathBuf::from(name);
         let header = read_header(Cursor::new(bytes), bytes.len() as u64).map_err(|reason| bad(&name, reason))?;
+        if header.split.is_some() {
+            return Err(bad(&name, "it is a part of a model in several files; a model in the executable is one file".into()));
+        }
         let (path, held) = hold(bytes).map_err(|error| bad(&name, format!("it cannot be laid out for loading: {error}")))?;
         Ok(Self { name, header, path, _held: Some(held) })
     }
@@ -130,6 +128,65 @@ impl ModelFile {
         let stem = || self.name.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         self.header.name.clone().filter(|name| !name.trim().is_empty()).unwrap_or_else(stem)
     }
+}
+
+impl Header {
+    /// Reads the header of the file `path`; the file's other parts, if it has some, are not looked at.
+    ///
+    /// # Errors
+    /// [`EngineError::NoSuchModel`], or [`EngineError::BadModel`] with what is wrong and what to do.
+    pub fn read(path: &Path) -> Result<Self, EngineError> {
+        let unreadable = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound => EngineError::NoSuchModel { path: path.into() },
+            _ => bad(path, format!("it cannot be read: {error}")),
+        };
+        // Before it is opened: a named pipe would be waited for.
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if metadata.is_dir() {
+            return Err(bad(path, "it is a directory; give the GGUF file in it".into()));
+        }
+        if !metadata.is_file() {
+            return Err(bad(path, "it is no regular file; give a GGUF file".into()));
+        }
+        let file = File::open(path).map_err(unreadable)?;
+        Self::from_reader(path, BufReader::new(file), metadata.len())
+    }
+
+    /// Reads the header of a GGUF of `size` bytes from `file`; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// [`EngineError::BadModel`] with what is wrong and what to do.
+    pub fn from_reader(name: &Path, file: impl Read + Seek, size: u64) -> Result<Self, EngineError> {
+        read_header(file, size).map_err(|reason| bad(name, reason))
+    }
+}
+
+/// Checks that `path` is the first of its parts, and that the others lie beside it and are what their names say: llama.cpp opens them by
+/// name (`llama_get_list_splits`).
+fn check_parts(path: &Path, split: Split) -> Result<(), EngineError> {
+    let Split { number, count } = split;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let of = |number: u16| format!("-{:05}-of-{count:05}.gguf", u32::from(number) + 1);
+    if number != 0 {
+        let reason = format!("it is part {} of {count}; give the first part, whose name ends with `{}`", u32::from(number) + 1, of(0));
+        return Err(bad(path, reason));
+    }
+    let Some(stem) = name.strip_suffix(&of(0)) else {
+        return Err(bad(path, format!("it is the first of {count} parts, so its name must end with `{}`; rename the parts", of(0))));
+    };
+    for number in 1..count {
+        let part = path.with_file_name(format!("{stem}{}", of(number)));
+        let header = match Header::read(&part) {
+            Err(EngineError::NoSuchModel { .. }) => {
+                return Err(bad(path, format!("its part {} is not beside it; fetch it", part.display())));
+            }
+            header => header?,
+        };
+        if header.split != Some(Split { number, count }) {
+            return Err(bad(&part, format!("it is not part {} of {count} as its name says; fetch it again", u32::from(number) + 1)));
+        }
+    }
+    Ok(())
 }
 
 /// Puts `bytes` where llama.cpp can open them: in memory where there is a way, else in a temporary file.
