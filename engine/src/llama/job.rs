@@ -88,6 +88,14 @@ impl<'model> Job<'model> {
         })
     }
 
+    /// Takes the same text in other tokens, before the first token of the reply.
+    pub(super) fn replace_prompt(&mut self, prompt: Vec<LlamaToken>) {
+        if self.began.is_none() {
+            self.prompt = prompt.len();
+            self.target = prompt;
+        }
+    }
+
     pub(super) fn is_interactive(&self) -> bool {
         self.request.priority == Priority::Interactive
     }

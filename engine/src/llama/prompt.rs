@@ -2,6 +2,7 @@
 
 use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::llama_cpp_2::token::LlamaToken;
+use llama_sys::llama_cpp_2::token_type::LlamaTokenAttr;
 use llama_sys::llama_cpp_2::vocab::LlamaVocab;
 use llama_sys::{Capabilities, ChatTemplate, RenderInput, Rendered};
 use serde_json::{Map, Value, json};
@@ -184,11 +185,54 @@ pub(super) fn cache_miss(
         return Some("another conversation".into());
     }
     let quote = |tokens: &[LlamaToken]| {
-        let tokens = &tokens[common..tokens.len().min(common + QUOTED_TOKENS)];
-        let bytes: Vec<u8> = tokens.iter().flat_map(|token| vocabulary.token_to_piece(*token, true, None)).collect();
-        format!("{:?}", String::from_utf8_lossy(&bytes))
+        let text = text_of(vocabulary, &tokens[common..tokens.len().min(common + QUOTED_TOKENS)]);
+        String::from_utf8_lossy(&text).into_owned()
     };
-    Some(format!("the conversation differs from token {common}: {} where {} was", quote(prompt), quote(held)))
+    if let Some(reply) = stripped_reply(vocabulary, messages, &prompt[..common]).filter(|_| !quote(held).trim().is_empty()) {
+        return Some(format!("the template removed the reasoning from reply {reply} at token {common}"));
+    }
+    Some(format!("the conversation differs from token {common}: {:?} where {:?} was", quote(prompt), quote(held)))
+}
+
+/// The number of the reply that follows `before`, if it had reasoning.
+fn stripped_reply(vocabulary: &LlamaVocab<'_>, messages: &[Message], before: &[LlamaToken]) -> Option<usize> {
+    let ended = before.iter().filter(|token| vocabulary.is_eog(**token)).count();
+    // The system block is a message of its own in some templates and a part of the first in others.
+    let candidates = [ended, ended + 1].into_iter().filter_map(|index| messages.get(index).map(|message| (index, message)));
+    let (index, _) = candidates.into_iter().find(|(_, message)| message.role == Role::Assistant && message.reasoning.is_some())?;
+    Some(messages[..=index].iter().filter(|message| message.role == Role::Assistant).count())
+}
+
+/// The bytes that `tokens` stand for, special tokens too.
+fn text_of(vocabulary: &LlamaVocab<'_>, tokens: &[LlamaToken]) -> Vec<u8> {
+    tokens.iter().flat_map(|token| vocabulary.token_to_piece(*token, true, None)).collect()
+}
+
+/// `prompt` with the tokens that the model chose for its last reply, where the prompt has the same text in other tokens.
+/// `held` are the tokens of the transcript, the reply among them from `reply` on. `None`: there is nothing to mend.
+pub(super) fn with_own_tokens(
+    vocabulary: &LlamaVocab<'_>,
+    held: &[LlamaToken],
+    reply: usize,
+    prompt: &[LlamaToken],
+) -> Option<Vec<LlamaToken>> {
+    let common = common_prefix(held, prompt);
+    if common < reply || common == held.len() {
+        return None;
+    }
+    let own = &held[common..];
+    // Text that the prompt holds as plain text must not come back as a control token.
+    if own.iter().any(|token| vocabulary.attr(*token).contains(LlamaTokenAttr::Control)) {
+        return None;
+    }
+    let text = text_of(vocabulary, own);
+    let mut length = 0;
+    let ends = prompt[common..].iter().position(|token| {
+        length += vocabulary.token_to_piece(*token, true, None).len();
+        length >= text.len()
+    })?;
+    let end = common + ends + 1;
+    (length == text.len() && text_of(vocabulary, &prompt[common..end]) == text).then(|| [held, &prompt[end..]].concat())
 }
 
 /// Whether `messages` go on with the conversation of `previous`: the first message that is not the system block is the same.
