@@ -17,6 +17,9 @@ use crate::{EngineError, ForkPoint, Message};
 const WORTH_SHARING: usize = 32;
 /// A transcript of fewer tokens is not worth a file.
 const WORTH_KEEPING: usize = 16;
+/// A file is not written anew for so few tokens more, nor for a new conversation that has so few tokens of its own: a file can
+/// have hundreds of megabytes, and each call from a script would write one.
+const WORTH_WRITING: (usize, usize) = (64, 256);
 /// Checkpoints of one transcript; beyond that the second oldest goes: the oldest stands behind the system block.
 const CHECKPOINTS: usize = 8;
 /// A transcript goes to disk when nothing has happened for so long. It stays in the cache too.
@@ -279,6 +282,9 @@ impl<'model> Transcripts<'model> {
             return;
         }
         transcript.kept = true;
+        if is_covered(disk, &transcript.name, &transcript.tokens, self.cache.is_cuttable()) {
+            return;
+        }
         if let Some(state) = self.cache.state(sequence, Share::Whole) {
             let kept = Kept {
                 tokens: transcript.tokens.clone(),
@@ -448,4 +454,13 @@ impl<'model> Transcripts<'model> {
     pub(super) fn boundaries(&self, tokens: &[LlamaToken]) -> impl Iterator<Item = usize> {
         tokens.iter().enumerate().filter(|(_, token)| self.vocabulary.is_eog(**token)).map(|(index, _)| index + 1)
     }
+}
+
+/// Whether the disk has nearly all of `tokens`.
+fn is_covered(disk: &Disk, name: &str, tokens: &[LlamaToken], cuttable: bool) -> bool {
+    if let Ok(Some(own)) = disk.tokens(name) {
+        return tokens.starts_with(&own) && tokens.len() - own.len() <= WORTH_WRITING.0;
+    }
+    let others = disk.best(tokens).filter(|_| cuttable);
+    others.is_some_and(|(_, common)| tokens.len() - common <= WORTH_WRITING.1)
 }
