@@ -9,7 +9,11 @@ use crate::args::{ListFormat, ModelCommand};
 use crate::parts::{Context, load_quietly};
 
 pub async fn run(command: &ModelCommand) -> Result<ExitCode> {
-    let ModelCommand::Check { model, list } = command;
+    let (model, list) = match command {
+        ModelCommand::Check { model, list } => (model, list),
+        ModelCommand::Bench(args) => return super::bench::run(args).await,
+        ModelCommand::Tune(args) => return super::tune::run(args).await,
+    };
     let context = Context::read()?;
     let engine = load_quietly(context.load_options(model.as_deref())?).await?;
     let info = engine.info();
