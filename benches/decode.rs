@@ -9,21 +9,19 @@
 #![allow(clippy::print_stdout, reason = "the result is the output")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench stops at what should not happen")]
 
+mod shared;
 #[path = "../engine/tests/support/mod.rs"]
 mod support;
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use engine::{Delta, Engine, Finish, LoadOptions, Message, ModelSource, Request, Role, Sampling, ToolSchema};
+use engine::{Engine, LoadOptions, ModelSource, ToolSchema};
 use serde_json::{Value, json};
+use shared::{Pair, load, median, model_file, pair, rounded};
 use support::models::{self, BENCH, SMALL, Shape};
 
 /// Repetitions without an argument.
 const REPETITIONS: u32 = 9;
-/// Most tokens of one reply.
-const TOKENS: u32 = 64;
 /// Smaller files are placeholders.
 const SMALLEST_MODEL: u64 = 100_000;
 
@@ -76,69 +74,16 @@ fn tools() -> Vec<ToolSchema> {
 }
 
 fn random_model(name: &str, shape: &Shape) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("random-{name}-q4_0.gguf"));
-    if !path.exists() {
-        let half = path.with_extension("part");
-        models::random(shape, 1).write(&half).expect("the model can be written");
-        std::fs::rename(half, &path).expect("the model can be renamed");
-    }
-    path
-}
-
-/// One pair of measurements.
-struct Pair {
-    tokens: u32,
-    prompt: u32,
-    engine: [Duration; 2],
-    bare: [Duration; 2],
+    model_file(&format!("random-{name}-q4_0"), || models::random(shape, 1))
 }
 
 fn measure(options: &LoadOptions, repetitions: usize, prompts: &[&str], tools: &[ToolSchema]) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let load = Engine::load(options.clone(), |_| ControlFlow::Continue(()));
-    let engine = runtime.block_on(load).expect("the model loads");
+    let engine = runtime.block_on(load(options.clone()));
     let turns = (0..repetitions).flat_map(|turn| prompts.iter().map(move |prompt| (turn, *prompt)));
     // The first pair warms caches up and does not count.
     let pairs: Vec<Pair> = turns.map(|(turn, prompt)| runtime.block_on(pair(&engine, turn, prompt, tools))).skip(1).collect();
     report(&engine, &pairs)
-}
-
-/// Generates once each way, each way first every other time. The bare loop empties the cache, so nothing is ever reused.
-async fn pair(engine: &Engine, turn: usize, prompt: &str, tools: &[ToolSchema]) -> Pair {
-    // The sizes must be known first: a generation that does not count tells them.
-    let usage = generate(engine, prompt, tools).await.usage;
-    let (prompt_tokens, tokens) = (usage.prompt_tokens, usage.completion_tokens);
-    let bare = async || engine.bare_loop(request(prompt, tools), tokens).await.expect("it decodes");
-    let (finish, bare) = if turn.is_multiple_of(2) {
-        bare().await;
-        (generate(engine, prompt, tools).await, bare().await)
-    } else {
-        let times = bare().await;
-        (generate(engine, prompt, tools).await, times)
-    };
-    assert_eq!((finish.usage.prefilled_tokens, finish.usage.completion_tokens), (prompt_tokens, tokens));
-    let milliseconds = |value: f64| Duration::from_secs_f64(value / 1e3);
-    let engine = [milliseconds(finish.timings.prefill_ms), milliseconds(finish.timings.decode_ms)];
-    Pair { tokens, prompt: prompt_tokens, engine, bare: [bare.prefill, bare.decode] }
-}
-
-fn request(text: &str, tools: &[ToolSchema]) -> Request {
-    Request {
-        messages: vec![Message::new(Role::User, text)],
-        tools: tools.to_vec(),
-        sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
-        max_tokens: Some(TOKENS),
-        ..Request::default()
-    }
-}
-
-async fn generate(engine: &Engine, text: &str, tools: &[ToolSchema]) -> Finish {
-    let mut generation = engine.generate(request(text, tools)).await.expect("the thread runs");
-    loop {
-        if let Delta::Finish(finish) = generation.next().await.expect("a finish").expect("no error") {
-            return *finish;
-        }
-    }
 }
 
 fn report(engine: &Engine, pairs: &[Pair]) -> Value {
@@ -170,15 +115,4 @@ fn report(engine: &Engine, pairs: &[Pair]) -> Value {
         "engine_prefill_tps": rounded(prompt / engine_prefill),
         "prefill_ratio_median": rounded(ratio(0)),
     })
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Three decimals.
-fn rounded(value: f64) -> f64 {
-    (value * 1e3).round() / 1e3
 }

@@ -116,6 +116,53 @@ pub enum ModelCommand {
         #[command(flatten)]
         list: ListArgs,
     },
+    /// Measure how fast a model is here, and with a text what a smaller cache costs
+    Bench(BenchArgs),
+    /// Try settings on this machine and say which are the fastest
+    Tune(TuneArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// A model's name or path; without it the configured one
+    pub model: Option<String>,
+    /// Tokens in the cache before prefill and decode are measured
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [0, 4096, 8192])]
+    pub depth: Vec<u32>,
+    /// Measures perplexity on this text, with caches of f16, q8_0 and q4_0
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// Most tokens of the text that are read
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub text_tokens: u32,
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    /// A model's name or path; without it the configured one
+    pub model: Option<String>,
+    /// A text that no setting may foretell worse than an f16 cache does, but for the bound
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// Most tokens of the text that are read
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
+    pub text_tokens: u32,
+    /// How much higher the perplexity may be, such as 1%
+    #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = share)]
+    pub bound: f64,
+    /// Tokens in the cache at which settings are compared, beside none
+    #[arg(long, value_name = "N", default_value_t = 2048)]
+    pub depth: u32,
+    /// About how long to try; the trial that runs then is the last
+    #[arg(long, value_name = "N", default_value = "5", value_parser = minutes)]
+    pub minutes: f64,
+    /// Writes the best settings into the configuration file
+    #[arg(long)]
+    pub write: bool,
+    #[command(flatten)]
+    pub list: ListArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -228,6 +275,19 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `1%`, or `0.01`.
+fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let share = number.trim().parse::<f64>().map(|number| number / unit).ok();
+    share.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "not a share; give one such as 1%".to_owned())
+}
+
+/// More than nothing, at most a day.
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes = text.parse::<f64>().ok();
+    minutes.filter(|minutes| *minutes > 0.0 && *minutes <= 1440.0).ok_or_else(|| "give a number of minutes up to 1440".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +303,17 @@ mod tests {
         check("1h30m", Some(5400.0));
         check("500ms", Some(0.5));
         for bad in ["0", "0s", "-5s", "-1", "soon", "", "NaN", "inf", "1e300", "1e19", "366d"] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn shares() {
+        let check = |text: &str, expected: Option<f64>| assert_eq!(share(text).ok(), expected, "{text}");
+        check("1%", Some(0.01));
+        check("0.5 %", Some(0.005));
+        check("0.02", Some(0.02));
+        for bad in ["", "%", "-1%", "101%", "much", "NaN"] {
             check(bad, None);
         }
     }

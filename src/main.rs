@@ -22,6 +22,7 @@ mod commands;
 mod config;
 mod exit;
 mod home;
+mod measure;
 mod models;
 mod parts;
 

@@ -1,5 +1,6 @@
 //! What a model can do, and where it sends what it generates.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -7,7 +8,11 @@ use std::time::Instant;
 use llama_sys::Abort;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use crate::measure::{Quality, QualityTest, Speed, SpeedTest};
 use crate::{BareTimes, Delta, EngineError, Finish, FinishReason, ForkPoint, ModelInfo, Request};
+
+/// Hears how much of a measurement is done, 0 to 1; `Break` ends it.
+pub(crate) type Heard<'a> = &'a mut dyn FnMut(f32) -> ControlFlow<()>;
 
 /// What a model can do. Lives on the model thread; implementations need not be `Send`.
 pub(crate) trait Backend {
@@ -35,7 +40,17 @@ pub(crate) trait Backend {
     /// The bare loop over the prompt of `request` and then `tokens` tokens; what the cache held is lost.
     fn bare_loop(&mut self, request: &Request, tokens: u32) -> Result<BareTimes, EngineError> {
         let _ = (request, tokens);
-        Err(EngineError::Decode("only a real model can be measured".into()))
+        Err(EngineError::Measure("only a real model can be measured".into()))
+    }
+    /// How fast the model is; what the cache held is lost.
+    fn speed(&mut self, test: &SpeedTest, heard: Heard<'_>) -> Result<Vec<Speed>, EngineError> {
+        let _ = (test, heard);
+        Err(EngineError::Measure("only a real model can be measured".into()))
+    }
+    /// How well the model foretells a text; what the cache held is lost.
+    fn quality(&mut self, test: &QualityTest, heard: Heard<'_>) -> Result<Quality, EngineError> {
+        let _ = (test, heard);
+        Err(EngineError::Measure("only a real model can be measured".into()))
     }
     /// The last `Engine` is gone: keep what should outlive the process.
     fn close(&mut self) {}

@@ -8,7 +8,8 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::backend::Interrupt;
-use crate::thread::{Command, DELTAS, MAILBOX, Progress, Serve, run, with_backend};
+use crate::measure::{Quality, QualityTest, Speed, SpeedTest};
+use crate::thread::{Command, DELTAS, Hearer, MAILBOX, Progress, Serve, run, with_backend};
 use crate::{BareTimes, EngineError, ForkPoint, Generation, LoadOptions, ModelInfo, Priority, Request};
 
 /// Stack of the model thread. Some of llama.cpp's pre-tokenizers are regular expressions that recurse for each character of
@@ -99,10 +100,39 @@ impl Engine {
     /// start, then `tokens` tokens. It is what the engine's own speed is compared with. The cache is empty afterwards.
     ///
     /// # Errors
-    /// As those of a generation, and [`EngineError::Decode`] for a script.
+    /// As those of a generation, and [`EngineError::Measure`] for a script.
     pub async fn bare_loop(&self, request: Request, tokens: u32) -> Result<BareTimes, EngineError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::BareLoop { request: Box::new(request), tokens, reply }).await?;
+        answer.await.map_err(|_| EngineError::Gone)?
+    }
+
+    /// Measures prefill and decode at some depths. `heard` gets 0.0 to 1.0 on the model's thread; `Break` ends the measurement, and so
+    /// does dropping the future. The transcripts in memory are lost, and no generation may run.
+    ///
+    /// # Errors
+    /// [`EngineError::Measure`], or what is wrong with decoding.
+    pub async fn speed(
+        &self,
+        test: SpeedTest,
+        heard: impl FnMut(f32) -> ControlFlow<()> + Send + 'static,
+    ) -> Result<Vec<Speed>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Speed { test, heard: Hearer(Box::new(heard)), reply }).await?;
+        answer.await.map_err(|_| EngineError::Gone)?
+    }
+
+    /// Measures how well the model foretells a text, as [`Engine::speed`] measures speed.
+    ///
+    /// # Errors
+    /// [`EngineError::Measure`], or what is wrong with decoding.
+    pub async fn quality(
+        &self,
+        test: QualityTest,
+        heard: impl FnMut(f32) -> ControlFlow<()> + Send + 'static,
+    ) -> Result<Quality, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Quality { test, heard: Hearer(Box::new(heard)), reply }).await?;
         answer.await.map_err(|_| EngineError::Gone)?
     }
 

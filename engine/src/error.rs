@@ -33,6 +33,8 @@ pub enum EngineError {
     ToolCall { tries: u32, reason: String },
     #[error("decoding failed: {0}")]
     Decode(String),
+    #[error("nothing could be measured: {0}")]
+    Measure(String),
     #[error("the model thread cannot be started: {0}")]
     Thread(String),
     #[error("loading was cancelled")]

@@ -1,5 +1,6 @@
 //! The model thread: it owns the backend and works through the mailbox.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +10,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::backend::{Backend, Ending, Interrupt, Next, Sink};
+use crate::measure::{Quality, QualityTest, Speed, SpeedTest};
 use crate::scripted::Scripted;
 use crate::{BareTimes, Delta, EngineError, ForkPoint, LoadOptions, ModelSource, Request};
 
@@ -22,11 +24,36 @@ pub(crate) type Progress = Box<dyn FnMut(f32) -> ControlFlow<()>>;
 /// Gets the backend when it is ready. A backend may borrow from locals of the function that made it: `LlamaContext` does.
 pub(crate) type Serve<'a> = &'a mut dyn FnMut(&mut dyn Backend);
 
+/// Hears how much of a measurement is done; `Break` ends it.
+pub(crate) struct Hearer(pub(crate) Box<dyn FnMut(f32) -> ControlFlow<()> + Send>);
+
+impl fmt::Debug for Hearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hearer")
+    }
+}
+
+impl Hearer {
+    /// Also ends what nobody waits for any more.
+    fn while_wanted<'a, T>(
+        &'a mut self,
+        reply: &'a oneshot::Sender<T>,
+        engine: &'a watch::Receiver<()>,
+    ) -> impl FnMut(f32) -> ControlFlow<()> + 'a {
+        move |done| match reply.is_closed() || engine.has_changed().is_err() {
+            true => ControlFlow::Break(()),
+            false => (self.0)(done),
+        }
+    }
+}
+
 /// What the thread can be asked for; the way to answer rides inside.
 #[derive(Debug)]
 pub(crate) enum Command {
     CountTokens { texts: Vec<String>, reply: oneshot::Sender<Result<Vec<u32>, EngineError>> },
     BareLoop { request: Box<Request>, tokens: u32, reply: oneshot::Sender<Result<BareTimes, EngineError>> },
+    Speed { test: SpeedTest, heard: Hearer, reply: oneshot::Sender<Result<Vec<Speed>, EngineError>> },
+    Quality { test: QualityTest, heard: Hearer, reply: oneshot::Sender<Result<Quality, EngineError>> },
     Generate { request: Box<Request>, asked: Instant, deltas: mpsc::Sender<Delta>, ending: oneshot::Sender<Ending> },
     Fork { from: String, to: String, at: ForkPoint, reply: oneshot::Sender<Result<u32, EngineError>> },
     Forget { name: String, reply: oneshot::Sender<()> },
@@ -104,6 +131,14 @@ fn obey(backend: &mut dyn Backend, command: Command, engine: &watch::Receiver<()
         }
         Command::BareLoop { request, tokens, reply } => {
             let _ = reply.send(backend.bare_loop(&request, tokens));
+        }
+        Command::Speed { test, mut heard, reply } => {
+            let result = backend.speed(&test, &mut heard.while_wanted(&reply, engine));
+            let _ = reply.send(result);
+        }
+        Command::Quality { test, mut heard, reply } => {
+            let result = backend.quality(&test, &mut heard.while_wanted(&reply, engine));
+            let _ = reply.send(result);
         }
         Command::Generate { request, asked, deltas, ending } => {
             let sink = Sink::new(deltas, ending, engine.clone(), asked);

@@ -1,6 +1,7 @@
 //! One file a command: what the arguments mean, and the doing of it.
 
 pub mod ask;
+pub mod bench;
 pub mod chat;
 pub mod config;
 pub mod demo;
@@ -9,6 +10,7 @@ pub mod input;
 pub mod memory;
 pub mod model;
 pub mod session;
+pub mod tune;
 
 use std::io::{self, Write as _};
 

@@ -30,7 +30,7 @@ pub(super) fn bare_loop(cache: &mut Cache<'_>, prompt: &[LlamaToken], tokens: us
 }
 
 /// Decodes `tokens` behind the `held` ones of the first sequence; the row of the last one.
-fn append(cache: &mut Cache<'_>, held: usize, tokens: &[LlamaToken]) -> Result<usize, EngineError> {
+pub(super) fn append(cache: &mut Cache<'_>, held: usize, tokens: &[LlamaToken]) -> Result<usize, EngineError> {
     let last = tokens.len().saturating_sub(1);
     let row = |(index, token): (usize, &LlamaToken)| Row { sequence: 0, token: *token, position: held + index, logits: index == last };
     match cache.decode(&tokens.iter().enumerate().map(row).collect::<Vec<_>>())? {

@@ -295,7 +295,9 @@ fn context_params(options: &LoadOptions, parameters: u64, size: u32, (key, value
     };
     let threads = options.threads.unwrap_or_else(|| if parameters < SMALL_MODEL { 1 } else { physical_cores() });
     let threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
-    let batch = options.batch.clamp(1, size);
+    let sequences = u32::try_from(sequences(options)).unwrap_or(1);
+    // llama.cpp has room for one row of logits of each sequence, and aborts where a batch has fewer rows than that.
+    let batch = options.batch.max(sequences).clamp(1, size);
     LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(size))
         .with_n_batch(batch)
@@ -306,7 +308,7 @@ fn context_params(options: &LoadOptions, parameters: u64, size: u32, (key, value
         .with_type_k(kv_type(key))
         .with_type_v(kv_type(value))
         // The sequences share the tokens of one cache. A sliding-window model keeps its window only; checkpoints lead back.
-        .with_n_seq_max(u32::try_from(sequences(options)).unwrap_or(1))
+        .with_n_seq_max(sequences)
         .with_kv_unified(true)
         .with_swa_full(false)
         .with_no_perf(true)
@@ -314,7 +316,9 @@ fn context_params(options: &LoadOptions, parameters: u64, size: u32, (key, value
 
 /// Transcripts that may be in the cache at once.
 pub(super) fn sequences(options: &LoadOptions) -> usize {
-    options.hot.clamp(1, MAX_SEQUENCES) as usize
+    // Each has a token at least.
+    let context = options.context.unwrap_or(MAX_SEQUENCES).max(1);
+    options.hot.clamp(1, MAX_SEQUENCES.min(context)) as usize
 }
 
 /// Physical cores, but no more than this process may use: a second thread on a core slows decoding down.

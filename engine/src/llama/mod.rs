@@ -8,6 +8,7 @@ mod draft;
 mod gguf;
 mod job;
 mod load;
+mod measure;
 mod prompt;
 mod reply;
 mod safe;
@@ -33,8 +34,9 @@ use self::load::{ModelFile, NewContext, llama_backend, load_model, new_context, 
 use self::prompt::Prompt;
 use self::safe::SpecialTexts;
 use self::transcripts::Transcripts;
-use crate::backend::{Backend, Interrupt, Next, Sink};
+use crate::backend::{Backend, Heard, Interrupt, Next, Sink};
 use crate::error::{RESERVED_REPLY, one_line};
+use crate::measure::{Quality, QualityTest, Speed, SpeedTest};
 use crate::thread::{Progress, Serve};
 use crate::{BareTimes, EngineError, FinishReason, ForkPoint, LoadOptions, ModelInfo, Request, Sampling};
 
@@ -199,18 +201,15 @@ impl Backend for Llama<'_> {
     }
 
     fn bare_loop(&mut self, request: &Request, tokens: u32) -> Result<BareTimes, EngineError> {
-        let prompt = self.prompt(request)?;
-        let (total, context) = (count(prompt.tokens.len()).saturating_add(tokens), self.info.context);
-        if total > context {
-            return Err(EngineError::PromptTooLong { tokens: total, context });
-        }
-        if !self.jobs.is_empty() {
-            return Err(EngineError::Decode("a measurement needs the model for itself".into()));
-        }
-        self.transcripts.discard_all();
-        let times = bare::bare_loop(self.transcripts.cache(), &prompt.tokens, tokens as usize);
-        self.transcripts.discard_all();
-        times
+        self.measure_bare_loop(request, tokens)
+    }
+
+    fn speed(&mut self, test: &SpeedTest, heard: Heard<'_>) -> Result<Vec<Speed>, EngineError> {
+        self.measure_speed(test, heard)
+    }
+
+    fn quality(&mut self, test: &QualityTest, heard: Heard<'_>) -> Result<Quality, EngineError> {
+        self.measure_quality(test, heard)
     }
 
     fn close(&mut self) {

@@ -134,8 +134,11 @@ impl Tensor {
     }
 }
 
-/// The bits of the half-precision number next to `value`, which must be between 2^-14 and 1.
+/// The bits of the half-precision number next to `value`, which must be 0 or between 2^-14 and 1.
 fn half(value: f32) -> u16 {
+    if value == 0.0 {
+        return 0;
+    }
     let bits = value.to_bits();
     let exponent = (bits >> 23) - 127 + 15;
     u16::try_from(exponent << 10 | (bits >> 13 & 0x3ff)).unwrap()

@@ -189,6 +189,43 @@ pub fn puppet_of(texts: &[&'static str]) -> Gguf {
     puppet(&texts.iter().map(piece).collect::<Vec<_>>())
 }
 
+/// A model that answers with the text it gives, one token for each of `words`, and then ends. Unlike those of [`puppet`] its tokens are
+/// what text is tokenized to, so the answer can stand in the prompt. Its layers have the size of `shape` and cost what they cost
+/// there, but add nothing: what leads back from them is zero. Its vocabulary is as large as its width.
+pub fn parrot(shape: &Shape, words: usize) -> (Gguf, String) {
+    let size = shape.width as usize;
+    assert!(FIRST_PIECE + words <= size && words <= 26 * 26, "one dimension and one pair of letters for each word");
+    assert!(shape.width != shape.feed_forward && shape.width != shape.head * shape.heads, "the ways back are told by their inputs");
+    let shape = Shape { vocabulary: shape.width, ..*shape };
+    let letters = |word: usize| {
+        let letter = |first: u8, number: usize| char::from(first + u8::try_from(number).unwrap());
+        (letter(b'a', word % 26), letter(b'A', word / 26))
+    };
+    let texts: Vec<String> = (0..words).map(|word| [letters(word).0, letters(word).1].iter().collect()).collect();
+    let pieces: Vec<Piece> = texts.iter().map(|text| Piece::Normal(text.clone().into_bytes())).collect();
+    let mut gguf = Gguf { seed: 1, ..Gguf::default() };
+    metadata(&mut gguf, &shape, "parrot");
+    vocabulary::write(&mut gguf, &pieces, size);
+    let merges = (0..words).map(|word| format!("{} {}", letters(word).0, letters(word).1)).collect();
+    gguf.set("tokenizer.ggml.merges", Value::Texts(merges));
+    let is_back = |input: u32| input != shape.width;
+    tensors(&mut gguf, &shape, &|input| if is_back(input) { Data::RandomQ4_0(0.0) } else { Data::RandomQ4_0(0.05) });
+    let next = |token: usize| match token {
+        0x0a => FIRST_PIECE,
+        token if (FIRST_PIECE..FIRST_PIECE + words - 1).contains(&token) => token + 1,
+        _ => END,
+    };
+    let (mut embedding, mut output) = (vec![0.0; size * size], vec![0.0; size * size]);
+    for token in 0..size {
+        embedding[token * size + token] = 1.0;
+        output[next(token) * size + token] = 1.0;
+    }
+    let square = [u64::from(shape.width), u64::from(shape.width)];
+    gguf.tensor("token_embd.weight", &square, Data::F32(embedding));
+    gguf.tensor("output.weight", &square, Data::F32(output));
+    (gguf, texts.concat())
+}
+
 fn metadata(gguf: &mut Gguf, shape: &Shape, name: &str) {
     let architecture = shape.architecture;
     gguf.set("general.architecture", Value::Text(architecture.into()));
