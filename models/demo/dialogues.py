@@ -23,6 +23,13 @@ def shown(text):
     return text if len(lines) <= SHOWN_LINES else "\n".join(lines[:SHOWN_LINES] + ["..."])
 
 
+def seen(result):
+    """What the template shows the model of a tool's result: the first lines, `...` if there are more, and how a command ended."""
+    lines = result.split("\n")
+    status = [lines.pop()] if lines[-1].startswith(("[exit status ", "[stopped after ")) else []
+    return "\n".join((lines if len(lines) <= SHOWN_LINES else lines[:SHOWN_LINES] + ["..."]) + status)
+
+
 def reply(tool, arguments, result, answer=None):
     """What the model says to a tool's result. `answer` is the fact that answers a `recall`, if any does."""
     if result == REFUSED:
@@ -66,7 +73,7 @@ def failure(r, tool, arguments):
 
 def output(r):
     """What a command or a file holds: mostly one to three lines."""
-    return material.output_line(r) if r.random() < 0.6 else material.lines(r, 1, r.choice([2, 2, 3, 3, 4, 6, 8]))
+    return material.output_line(r) if r.random() < 0.5 else material.listing(r) if r.random() < 0.3 else material.lines(r, 1, r.choice([2, 2, 3, 3, 4, 6, 8]))
 
 
 def result(r, tool, arguments):
@@ -122,7 +129,7 @@ class Dialogue:
     def calls(self, tool, arguments, outcome):
         body = "".join(f"<arg_key>{k}</arg_key><arg_value>{v}</arg_value>" for k, v in arguments.items())
         self.parts.append((f"<tool_call>{tool}{body}</tool_call><|end|>", True))
-        self.parts.append((f"<|tool|>{outcome}<|end|><|assistant|>", False))
+        self.parts.append((f"<|tool|>{seen(outcome)}<|end|><|assistant|>", False))
 
     def notes(self, likely=()):
         r = self.r
@@ -145,6 +152,9 @@ class Dialogue:
 
     def tool(self):
         tool, message, data, arguments = self.request()
+        if self.r.random() < 0.02 and data is None:
+            message = message.upper()
+            arguments = {key: value if value == "." else value.upper() for key, value in arguments.items()}
         if tool == "shell" and self.r.random() < 0.03:
             message, data = self.r.choice(["run this", "execute this", "run this command", "please run it", "run it in the shell", "Execute the command"]), arguments["command"]
         self.user(message, data, self.notes())
@@ -175,6 +185,8 @@ class Dialogue:
         told = fact(self.r)
         given = told if self.r.random() < 0.8 else None
         message, data, arguments = requests_memory.remember(self.r, given and given[0])
+        if self.r.random() < 0.02 and data is None:
+            message, arguments = message.upper(), {"text": arguments["text"].upper()}
         if given and arguments["text"] == told[0]:
             self.known.append(told)
         self.user(message, data, self.notes())
@@ -203,9 +215,9 @@ class Dialogue:
 
 
 def dialogue(r):
-    """Parts of a dialogue of one to six turns."""
+    """Parts of a dialogue of one to four turns."""
     d = Dialogue(r)
-    for _ in range(r.choices([1, 2, 3, 4, 5, 6], [80, 10, 4, 3, 2, 1])[0]):
+    for _ in range(r.choices([1, 2, 3, 4], [86, 9, 3, 2])[0]):
         d.turn()
     return d.parts
 

@@ -16,7 +16,7 @@ import tempfile
 
 import heldout
 import talk
-from dialogues import reply
+from dialogues import reply, seen
 
 HERE = pathlib.Path(__file__).parent
 TALK = {"hello": "Hello! " + talk.SELF, "self": talk.SELF, "able": talk.ABLE, "welcome": "You are welcome.", "bye": "Goodbye!", "unknown": talk.UNKNOWN}
@@ -54,7 +54,7 @@ def network(checkpoint, all_prompts):
         if prompt["tool"]:
             outcome = made_up_result(r, prompt)
             arguments = "".join(f"<arg_key>{k}</arg_key><arg_value>{v}</arg_value>" for k, v in prompt["arguments"].items())
-            parts += [(f"<tool_call>{prompt['tool']}{arguments}</tool_call><|end|>", 1), (f"<|tool|>{outcome}<|end|><|assistant|>", 0)]
+            parts += [(f"<tool_call>{prompt['tool']}{arguments}</tool_call><|end|>", 1), (f"<|tool|>{seen(outcome)}<|end|><|assistant|>", 0)]
         parts.append(((reply(prompt["tool"], prompt["arguments"], outcome, prompt.get("fact")) if prompt["tool"] else TALK[prompt["talk"]]) + "<|end|>", 2))
         ids = [(i, kind) for piece, kind in parts for i in tokenizer.encode(piece)]
         row = torch.tensor([[i for i, _ in ids]])

@@ -7,10 +7,10 @@ import gguf
 import torch
 
 import model
-from tokenizer import BYTES, END, MARKERS, SINGLE, SPACE, Tokenizer
+from tokenizer import BYTES, END, MARKERS, SEAMS, SINGLE, SPACE, Tokenizer
 
 HERE = pathlib.Path(__file__).parent
-NORMAL, CONTROL, BYTE = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL, gguf.TokenType.BYTE
+NORMAL, CONTROL, BYTE, WHOLE = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL, gguf.TokenType.BYTE, gguf.TokenType.USER_DEFINED
 
 
 def header(writer, tokenizer):
@@ -35,10 +35,10 @@ def header(writer, tokenizer):
     writer.add_vocab_size(len(tokenizer))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("sarvam-moe")
-    writer.add_token_list([SPACE if t == " " else t for t in tokenizer.tokens])
-    kinds = [CONTROL] * len(MARKERS) + [NORMAL] * len(SINGLE) + [BYTE] * len(BYTES)
+    writer.add_token_list([t if t in SEAMS else t.replace(" ", SPACE) for t in tokenizer.tokens])
+    kinds = [CONTROL] * len(MARKERS) + [WHOLE] * len(SEAMS) + [NORMAL] * len(SINGLE) + [BYTE] * len(BYTES)
     writer.add_token_types(kinds + [NORMAL] * (len(tokenizer) - len(kinds)))
-    writer.add_token_merges([f"{a} {b}" for a, b in tokenizer.merges])
+    writer.add_token_merges([f"{a.replace(' ', SPACE)} {b.replace(' ', SPACE)}" for a, b in tokenizer.merges])
     writer.add_bos_token_id(END)
     writer.add_eos_token_id(END)
     writer.add_eot_token_id(END)

@@ -7,11 +7,12 @@ from dialogues import dialogue
 from tokenizer import Tokenizer, learn_merges
 
 HERE = pathlib.Path(__file__).parent
-MERGES = 374  # makes 640 tokens: a multiple of 32 with the markers, ASCII and bytes
+LETTERS, WORDS = 506, 88  # makes 1,024 tokens with markers, ASCII, bytes and cues
 
 if __name__ == "__main__":
     r = random.Random(7)
-    merges = learn_merges(["".join(text for text, _ in dialogue(r)) for _ in range(12_000)], MERGES)
+    texts = ["".join(text for text, taught in dialogue(r) if not taught) for _ in range(12_000)]
+    merges = learn_merges(texts, LETTERS, WORDS)
     tokenizer = Tokenizer(merges)
     tokenizer.save(HERE / "merges.json")
-    print(len(tokenizer), "tokens;", tokenizer.tokens[-40:])
+    print(len(tokenizer), "tokens;", tokenizer.tokens[-160:])

@@ -93,7 +93,7 @@ def term(r):
         return word(r).upper()
     if x < 0.94:
         return name(r)
-    return r.choice([word(r) + number(r), word(r) + "()", word(r) + "." + word(r), "#" + word(r), word(r) + "::" + word(r)])
+    return r.choice([word(r) + "(" + number(r) + ")", word(r) + "=" + number(r), word(r) + number(r), word(r) + "()", word(r) + "." + word(r), "#" + word(r), word(r) + "::" + word(r)])
 
 
 def stem(r):
@@ -182,6 +182,21 @@ def simple_command(r):
     return " ".join([program] + arguments)
 
 
+def plain_command(r):
+    """A command of the kind that people try first."""
+    w = lambda: word(r)
+    return r.choice([
+        lambda: f"{r.choice(PROGRAMS)}", lambda: f"{r.choice(PROGRAMS)} {path(r)}", lambda: f"{r.choice(PROGRAMS)} -{r.choice('abcdefhilnprstuvwx')} {path(r)}", lambda: f"{r.choice(PROGRAMS)} -{''.join(r.choices('alhrtsinp', k=r.randint(1, 3)))}",
+        lambda: "echo " + phrase(r, 1, 4), lambda: "echo " + quoted(r, phrase(r, 1, 4)), lambda: f"printf '%s\\n' {phrase(r, 1, 3)}", lambda: f"printf \"%0{r.randint(2, 6)}d\\n\" {r.randint(1, 99)}", lambda: f"seq {r.randint(1, 9)} {r.randint(9, 30)}", lambda: f"seq -s{r.choice(',:-')} {r.randint(1, 4)} {r.randint(5, 20)}",
+        lambda: f"expr {r.randint(1, 999)} {r.choice('+-')} {r.randint(1, 999)}", lambda: f"head -n {r.randint(1, 20)} {path(r)}", lambda: f"tail -{r.choice('nc')} {r.randint(1, 50)} {path(r)}", lambda: f"grep {r.choice(['', '-n ', '-i ', '-rn ', '-c '])}{w()} {path(r)}", lambda: f"grep -r {quoted(r, phrase(r, 1, 2))} .",
+        lambda: f"cat {path(r)} {r.choice(['| wc -l', '| head -1', '| sort -r', '| sort -r | head -1', '| tr a-z A-Z', '| uniq -c', '| cut -c1-' + str(r.randint(2, 9))])}", lambda: f"echo {w()} | {r.choice(['tr a-z A-Z', 'rev', 'wc -c', 'md5sum', 'base64', 'sha1sum | cut -c1-8', f'tr {letters(r, 1, 1)} {letters(r, 1, 1)}', f'sed s/{w()}/{w()}/'])}",
+        lambda: f"find . -name '*.{extension(r)}'", lambda: f"find {w()} -type {r.choice('fd')}", lambda: f"ls -{r.choice(['l', 'la', 'a', '1', 'lh', 'R', 'F'])} {r.choice([path(r), folder(r), '.', '/', '/tmp'])}", lambda: f"mkdir -p {w()}/{w()} && ls {w()}", lambda: f"rm -{r.choice(['f', 'r', 'rf', 'i'])} {path(r)}", lambda: f"mv {path(r)} {path(r)}",
+        lambda: f"cp {r.choice(['', '-r '])}{path(r)} {path(r)}", lambda: f"touch {path(r)}", lambda: f"wc -{r.choice('lwc')} {path(r)}", lambda: f"wc -{r.choice('lwc')} < {path(r)}", lambda: f"sort {path(r)} | uniq -c", lambda: f"date {r.choice(['+%Y', '+%H:%M', '-u', '+%Y-%m-%d', '+%A', '-R'])}", lambda: f"uname -{r.choice('amrsnpo')}", lambda: f"sleep 0.{r.randint(1, 9)} && echo {w()}",
+        lambda: f"echo {w()}; echo {w()}", lambda: f"echo {w()} && echo {w()}", lambda: f"echo {w()} > {path(r)}", lambda: f"for i in 1 2 3; do echo {quoted(r, w() + ' $i')}; done", lambda: f"basename {path(r)}", lambda: f"git {r.choice(['status', 'log --oneline', 'diff', 'branch -a', 'stash list', 'log -n ' + number(r)])}", lambda: f"python3 -c 'print({r.randint(1, 99)} * {r.randint(1, 99)})'",
+        lambda: f"id -{r.choice(['u', 'un', 'g'])}", lambda: f"which {r.choice(PROGRAMS)}", lambda: f"{w()} --version", lambda: f"du -sh {r.choice(['.', folder(r)])}", lambda: f"cmp {path(r)} {path(r)}", lambda: f"test -e {path(r)} && echo {w()}", lambda: f"cut -d{r.choice(':,')} -f{r.randint(1, 4)} {path(r)}",
+    ])()
+
+
 def command(r):
     """A shell command: usually one program, sometimes a pipe, a list, a redirection or a loop."""
     text = simple_command(r)
@@ -203,6 +218,28 @@ def repeated(r):
     """A phrase in which words come back: the case where copying by looking at the last word alone goes wrong."""
     few = [term(r) if r.random() < 0.3 else word(r) for _ in range(r.randint(1, 4))]
     return " ".join(r.choice(few) for _ in range(r.randint(2, 9)))
+
+
+def altered(r, old):
+    """`old` with one word or a few characters changed: as people mend what they wrote."""
+    words = old.split(" ")
+    i = r.randrange(len(words))
+    w = words[i]
+    digits = [k for k, c in enumerate(w) if c.isdigit()]
+    x = r.random()
+    if digits and x < 0.8:
+        k = r.choice(digits)
+        w = w[:k] + str(r.randint(0, 9)) + w[k + 1 :]
+    elif x < 0.5:
+        w = term(r)
+    elif x < 0.65:
+        w += r.choice(["s", "2", "_old", "-new", "!", number(r)])
+    elif x < 0.8 and len(w) > 3:
+        k = r.randrange(1, len(w) - 1)
+        w = w[:k] + r.choice(string.ascii_lowercase) + w[k + 1 :]
+    else:
+        w = w.capitalize() if w.islower() else w.lower()
+    return " ".join([*words[:i], w, *words[i + 1 :]])
 
 
 def sentence(r):
@@ -253,6 +290,18 @@ def output_line(r):
         return f"Linux {word(r)} {r.randint(4, 6)}.{r.randint(0, 20)}.{r.randint(0, 200)}-{word(r)} #{r.randint(1, 99)} SMP x86_64 GNU/Linux"
     return r.choice([word(r), number(r), path(r), "/home/" + word(r) + "/" + word(r), "  " + phrase(r, 1, 4), term(r) + ": " + phrase(r, 1, 5),
                      "Sat Nov 21 09:41:07 UTC 2026", "total " + number(r), "#" * r.randint(1, 3) + " " + phrase(r, 1, 3)])
+
+
+def listing(r):
+    """Lines of one form that differ in a word or a number: `ls -l`, a table, numbered steps."""
+    a, b, c = word(r), word(r), number(r)
+    form = r.choice([
+        lambda i: f"{a} {i}", lambda i: f"{a} {b} {word(r)}", lambda i: f"-rw-r--r-- 1 {a} {a} {r.randint(0, 9999):>4} Nov 21 12:{r.randint(0, 59):02} {stem(r)}.{extension(r)}",
+        lambda i: f"{i}", lambda i: f"{i} {word(r)}", lambda i: f"{r.randint(1, 99):>7} {word(r)}", lambda i: f"{a}: {word(r)}", lambda i: f"./{a}/{stem(r)}.{extension(r)}",
+        lambda i: f"drwx------ {r.randint(2, 9)} root root 4096 Nov 21 12:{r.randint(10, 59)} {r.choice(['.', '..', word(r)])}", lambda i: f"{word(r)},{c},{number(r)}", lambda i: f"{r.choice([a, b])}",
+        lambda i: f"{a}{i} {b}", lambda i: f"- {word(r)} {r.choice([a, b])}", lambda i: f"{word(r)}\t{number(r)}"])
+    out = [form(i) for i in range(1, r.choice([2, 2, 3, 3, 4, 5, 6, 8]) + 1)]
+    return "\n".join(([f"total {r.randint(0, 200)}"] if out[0][0] in "-d" and r.random() < 0.7 else []) + out)
 
 
 def lines(r, low, high):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-VOCABULARY, WIDTH, LAYERS, HEADS, HEAD, HIDDEN = 640, 192, 6, 3, 64, 416
+VOCABULARY, WIDTH, LAYERS, HEADS, HEAD, HIDDEN = 1024, 192, 6, 3, 64, 416
 CONTEXT, ROPE_BASE, EPSILON, PEAK = 4096, 10_000.0, 1e-5, 25.0
 
 

@@ -123,5 +123,5 @@ def ending(r, text, keep):
     if keep or text[-1] in ".?!:\n":
         return text
     if QUESTION.match(text):
-        return text + ("?" if r.random() < 0.65 else "")
-    return text + r.choice([""] * 12 + ["."] * 5 + ["!"])
+        return text + r.choice(["?"] * 12 + [""] * 7 + [" ?"])
+    return text + r.choice([""] * 24 + ["."] * 10 + ["!"] * 2 + [" !", "..", "..."])

@@ -16,11 +16,16 @@ COMMANDS = [c for c in COMMANDS if "<CMD>" in c and "(" not in c and ")" not in 
     "<CMD> (and|then) (show me|give me|print|tell me|report) (the output|the result|what it says|what it prints|what you get)",
     "<CMD> so I can (see|read|check) (the output|what it prints|the result)"]
 RUN_SHAPES = [
+    "(in|on|using|with|via) (the|a|my|your) (terminal|shell|console|command line|prompt|machine),? (please |just |) <CMD>", "(run|execute|do|try|start),? (in|on|from) (my|the|this|our) (workspace|folder|machine|directory|terminal|home),? <CMD>",
+    "(run|execute|start|do) (command|cmd|program|script|line|pipeline|one-liner|the pipeline|this pipeline|the one-liner|this one|the next command)(:|=| =|,| ->| >|) <CMD>", "(command|cmd|the command|shell command|run|task|job|todo)( to run|) (=|:|->|=>|is) <CMD>",
+    "type <CMD> (into|in) (the|a) (shell|terminal|console|prompt) (please|for me|and press enter|now|)", "(<CMD>|<CMD>|the command <CMD>) (please|now|-|,) (run it|execute it|run that|do it)", "(console|bash|sh|zsh|prompt|user|root)(>|$|%|#| >| $) <CMD>",
+    "(query|ask|test|check|probe|try) (the system|the machine|the box|the shell|it) (with|using|via|by) <CMD>", "(how about|what about|time for|let us have|I suggest|we want|we need) (running |executing |a run of |) <CMD>", "would be (great|nice|good|cool|lovely) if you (ran|executed|tried|started) <CMD>",
+    "(running|executing|trying) <CMD> would (help|be nice|be great|be useful|do)( me| a lot| now|)", "have a look at what <CMD> (returns|prints|gives|says|does)", "(could|can|would|will) (the shell|the machine|you|bash) (run|execute|do) <CMD> and (you |) (tell|show|give) me (the result|the number|the output|what it says)",
     "what does <CMD> (print|say|output|return|give|show|report|produce|display|tell you|yield)", "what is the (output|result) of <CMD>", "what's the (output|result) of <CMD>",
     "(show|give|get|print|display|tell|fetch|bring|send) (me|us) the (output|result|results) of (the command|running|) <CMD>", "the output of <CMD>(, please|)", "output of <CMD>",
     "what do (you|we) (get|see) (from|for|with|if you run|when you run|when running) <CMD>", "what happens (when|if) (you|I|we) (run|execute|type|enter|start) <CMD>",
     "I (need|want|would like|'d like|must have) the (output|result) of <CMD>", "<CMD>", "<CMD>", "<CMD>", "$ <CMD>", "(shell|cmd|command|bash|run|execute|terminal|sh|exec): <CMD>", "> <CMD>",
-    "<CMD> (-|,|--) (run|execute|do|try) (that|this|it)", "<CMD> <- (run|execute) (this|that)", "(in|on|using|with) (the|a) (terminal|shell|console|command line),? (run|execute|do|type|enter|call) <CMD>",
+    "<CMD> (-|,|--) (run|execute|do|try) (that|this|it)", "just <CMD>,? (in|on) the (shell|terminal)( please|)", "use a (terminal|shell) command,? (namely|which is|that is|i.e.|called) <CMD>", "(do|give me|how about|try|start|fire off|run|kick off) a <CMD>", "enter <CMD> at the (shell|terminal|command) (prompt|line)", "<CMD> <- (run|execute) (this|that)", "(in|on|using|with) (the|a) (terminal|shell|console|command line),? (run|execute|do|type|enter|call) <CMD>",
     "using the shell, <CMD>", "open (a|the) (terminal|shell) and (run|type|execute|enter) <CMD>", "let me see what <CMD> (says|prints|returns|gives|outputs|shows|does|reports)",
     "see what <CMD> (says|prints|returns|gives|outputs|shows|does)", "(show|tell) me what <CMD> (says|prints|returns|gives|outputs|shows|does|reports)", "I (want|need|'d like|would like) to (see|know) what <CMD> (says|prints|returns|outputs)",
     "check (the output of|what comes out of|what is printed by|) <CMD>", "I (want|need|'d like) to (run|execute|see|call|try|have) <CMD>", "give <CMD> a (try|go|run|shot|spin)", "<CMD> needs to be (run|executed|started)",
@@ -40,10 +45,11 @@ FILES = ["<PATH>"] * 10 + ["the file <PATH>"] * 3 + [
     "all of <PATH>", "the full (text|content|contents) of <PATH>", "(inside|into) <PATH>", "the (stored|saved|current) (text|content) of <PATH>", "<PATH> and (show|tell|give) me (the content|what it says|what is in it|the text)",
     "<PATH>'s (content|contents|text)", "a file: <PATH>", "the file at <PATH>", ": <PATH>", "the following file: <PATH>", "the document <PATH>", "the (note|config|log|script|source|data) (file|) <PATH>"]
 READ_SHAPES = [
+    "<PATH> (-|,|:|--|?|...) (what is in there|what's in there|what is in it|what does it say|show me|let me see|read it to me|the content please|I want to see it)", "(take|have) a (peek|look|glance) (inside|in|at|into) <PATH>", "(show|give|read|print) me (file|the file|my file|that file) <PATH>",
     "what is in (the file|) <PATH>", "what's in (the file|) <PATH>", "what( is|'s) inside (of|) <PATH>", "what does (the file|) <PATH> (say|contain|hold|have in it|look like|read|include|tell us)", "what is written in <PATH>",
     "what (text|content) is in <PATH>", "what are the contents of <PATH>", "what's the content of <PATH>", "what do we have in <PATH>", "what (stands|is stored|is saved|did I write|did I put|have I got|is there|can be found) in <PATH>",
     "I (need|want|would like|'d like) to (see|read|look at|view|check|know|have) <PATH>", "I (need|want|would like) the (content|contents|text) of <PATH>", "<PATH>(, please|)", "<PATH>(: show it| - show it| - what is in it|, read it|, what does it say)",
-    "(read|show|file|open|view|cat|contents|content): <PATH>", "(contents|content) of <PATH>", "the (content|contents|text) of <PATH>", "let me (see|read|look at|view) (the file|the content of|) <PATH>", "(can|could|may) I (see|read|have|get|look at) (the file|the contents of|) <PATH>",
+    "(read|show|file|open|view|cat|contents|content): <PATH>", "(look into|go through|open|check|take) <PATH> (for me |)and (show|give|read|tell|print) (me |)(the|its) (text|content|contents|lines)", "what, if anything, (does|did) <PATH> (hold|contain|say)", "what <PATH> (holds|says|contains), please", "(contents|content) of <PATH>", "the (content|contents|text) of <PATH>", "let me (see|read|look at|view) (the file|the content of|) <PATH>", "(can|could|may) I (see|read|have|get|look at) (the file|the contents of|) <PATH>",
     "tell me what( is|'s| stands) in <PATH>", "tell me what <PATH> (says|contains)", "show me what( is|'s) (in|inside) <PATH>", "(see|check|find out|look up|say) what( is|'s| stands) in <PATH>", "have you seen <PATH>? (show|read) it",
     "there is a file (called|named|) <PATH>(, read it|, show it to me|. Show it|. What does it say)", "I (forgot|don't remember) what is in <PATH>", "do you know what is in <PATH>", "what does it say in <PATH>", "how does <PATH> look",
     "the file <PATH> - what does it (say|contain)", "remind me what is in <PATH>", "I wonder what <PATH> (says|contains)", "I am curious about (the file|) <PATH>", "give <PATH> a read", "(make|let) the content of <PATH> (visible|be shown)", "which (lines|words|text) (are|is) in <PATH>"]
@@ -56,6 +62,9 @@ MAKE = """create|create|create|make|make|write|generate|start|set up|produce|add
 MAKE_OBJECTS = ["(a file|the file|a new file|a text file|a file called|a file named|a new file called|a new file named|the new file|) <PATH> (with|containing|saying|that says|that contains|with the text|with the content|with the words|with the contents|with the line|that reads|which says|which contains|holding|reading|and write|and put in|having|consisting of|with this text:|with this content:|with the following text:|with content|with text|whose content is|with|with|containing) <TEXT>"] * 5 + [
     "(a file|the file|) <PATH>(:| with:| saying:| containing:| with this:| with the following:| with the following content:| with these lines:)( |\n)<TEXT>", "(a file|the file|) <PATH>, (content|text|contents): <TEXT>"]
 WRITE_SHAPES = [
+    "write to <PATH>: <TEXT>", "(write|leave|put) a (note|message|line|text) (to|for|in|into) <PATH> (saying|that says|reading|which says) <TEXT>", "write me <PATH>(:|,) the (body|text|content|first line) is <TEXT>", "(generate|make|build|produce) <PATH> holding (the line|the text|) <TEXT>", "(save|put|write) <TEXT> to <PATH>",
+    "(can|could|may) <PATH> be (created|made|written|filled|saved) with <TEXT> in it", "(saving|writing|putting|storing) <TEXT> (as|to|in|into) <PATH> would be (great|nice|good|helpful)", "(export|persist|transfer|emit) (the string|the text|) <TEXT> (to|into) <PATH>",
+    "(turn|make) <TEXT> into a file(, name it|, call it| called| named|, its name is) <PATH>", "<TEXT> (is|shall be|must be) the (content|text) of (the file|a new file|) <PATH>", "(write|make|leave) (me|us|) (a note|a line|a message|a reminder) (in|to|into|called) <PATH>(:| saying| that says| with the text) <TEXT>",
     "(new file|file|write|save|create|create file|write file|make) <PATH>: <TEXT>", "<PATH> should (contain|say|read|hold|have) <TEXT>", "<PATH> (must|has to|needs to) (contain|say|read|hold) <TEXT>", "(the text|) <TEXT> (should go|goes|belongs|has to go|must go|needs to be) (in|into|to) <PATH>",
     "I (want|need|would like|'d like) (a file|a file called|a file named|a new file) <PATH> (with|containing|that says|saying|that contains) <TEXT>", "I (want|need|'d like) <TEXT> (in|saved in|written to|stored in|saved to|put into) (the file|a file called|) <PATH>",
     "(let|make) (the file|) <PATH> (say|contain|read|hold) <TEXT>", "fill <PATH> with <TEXT>", "fill (the file|a file called) <PATH> with (the text|) <TEXT>", "in <PATH>, (write|put|save|store) <TEXT>", "in (the file|a file called|a new file) <PATH> (write|put|save|store|note) <TEXT>", "into <PATH> (write|put): <TEXT>",
@@ -72,6 +81,8 @@ CHANGE_OBJECTS = ["<OLD> (to|into|with|by|for) <NEW> in (the file|) <PATH>"] * 5
     "(the word|the text|the string|the phrase|the line|the words|the value) <OLD> (to|into|with|by) (the word|the text|) <NEW> in (the file|) <PATH>", "<OLD> in (the file|) <PATH> (to|into|with|by) <NEW>", "(the word|the text|the string) <OLD> in <PATH> (to|into|with|by) <NEW>",
     "<OLD> -> <NEW> in <PATH>", "in <PATH> <OLD> (to|into|with|by) <NEW>", "<PATH>: <OLD> (to|->|with|becomes) <NEW>", "<PATH> so that <OLD> becomes <NEW>", "<PATH> by (replacing|changing) <OLD> (with|to) <NEW>"]
 EDIT_SHAPES = [
+    "(find|search|locate) <OLD> in <PATH> and put <NEW> in its place", "instead of <OLD>,? <PATH> (must|should|has to) (read|say|have) <NEW>", "in (the file|) <PATH>,? could <OLD> be <NEW> instead", "(modify|edit|update|change) <PATH>, from <OLD> to <NEW>", "I (need|want) <OLD> changed to <NEW>, the file is <PATH>",
+    "correct <PATH> by (replacing|changing) <OLD> (with|to) <NEW>", "<PATH>: (substitute|swap|exchange|switch) <OLD> (with|for|by) <NEW>", "(edit|change|update) (file|the file|) <PATH>: <OLD> <NEW>",
     "in (the file|) <PATH>,? (change|replace|swap|substitute|turn|modify|switch) <OLD> (to|with|by|into) <NEW>", "in (the file|) <PATH> <OLD> (should|must|has to|shall) (be|become|read) <NEW>", "<OLD> (should|must|has to) (be|become|read) <NEW> in <PATH>", "edit <PATH>(:|,| and|;) (change|replace) <OLD> (to|with) <NEW>",
     "edit <PATH>: <OLD> (->|=>|to|becomes) <NEW>", "open <PATH> and (change|replace|turn) <OLD> (to|with|into) <NEW>", "<PATH>: (replace|change) <OLD> (with|by|to) <NEW>", "make <OLD> <NEW> in <PATH>", "use <NEW> instead of <OLD> in <PATH>", "put <NEW> (instead of|in place of|where it says) <OLD> in <PATH>",
     "in <PATH> use <NEW> instead of <OLD>", "I (want|need|would like|'d like) <OLD> (changed to|replaced by|replaced with|turned into) <NEW> in <PATH>", "the <OLD> in <PATH> should (be|say|read) <NEW>", "(in|at) <PATH> it says <OLD>, (make|change) (it|that) (to|into|) <NEW>", "<PATH> says <OLD>(, it should say| but it should be|. Change it to| instead of) <NEW>",
@@ -102,7 +113,7 @@ FIND_SHAPES = [
 
 
 def shell(r):
-    command = material.command(r)
+    command = material.command(r) if r.random() < 0.7 else material.plain_command(r)
     if r.random() < 0.55:
         message = fill(r, verbal(r, RUN, COMMANDS), {"CMD": command}, {"CMD": 0.55})
     else:
@@ -112,7 +123,7 @@ def shell(r):
 
 
 def read_file(r):
-    path = material.path(r)
+    path = material.path(r) if r.random() < 0.93 else material.stem(r)
     shape = verbal(r, READ, FILES) if r.random() < 0.6 else r.choice(READ_SHAPES)
     return ending(r, fill(r, shape, {"PATH": path}, {"PATH": 0.72}), False), None, {"path": path}
 
@@ -140,7 +151,7 @@ def write_file(r):
 
 def write_data(r):
     path = material.path(r)
-    content = material.text(r) if r.random() < 0.35 else material.lines(r, 1, r.choice([1, 2, 2, 3, 4, 6, 12]))
+    content = material.text(r) if r.random() < 0.3 else material.listing(r) if r.random() < 0.3 else material.lines(r, 1, r.choice([1, 2, 2, 3, 4, 6, 12]))
     shape = r.choice(DATA_SHAPES) if r.random() < 0.7 else verbal(r, PUT, ["(this|it|the text|the data|the input|this text|everything) (to|in|into|as|to the file|in the file|in a file called) <PATH>"])
     return ending(r, fill(r, shape, {"PATH": path}, {"PATH": 0.8}), False), content, {"path": path, "content": content}
 
@@ -148,6 +159,8 @@ def write_data(r):
 def edit_file(r):
     path = material.path(r)
     old, new = ((material.term(r) if r.random() < 0.6 else material.text(r) if r.random() < 0.3 else material.phrase(r, 1, 4)) for _ in range(2))
+    if r.random() < 0.4:
+        new = material.altered(r, old)
     if new == old:
         new = material.syllables(r, 2, 3)
     shape = verbal(r, CHANGE, CHANGE_OBJECTS) if r.random() < 0.55 else r.choice(EDIT_SHAPES)

@@ -59,13 +59,13 @@ FACTS = [
 ANY = ["do you (remember|know|recall) <Q>", "do you (still |)(remember|know|recall) <Q>", "what do you (know|remember|recall) about <Q>", "what did I (tell you|say|mention|write|ask you to remember|note) about <Q>", "tell me about <Q>", "remind me (of|about) <Q>", "(have I told you|did I tell you|did I say anything|did I mention anything) about <Q>", "(do you have|have you got|is there) (anything|a note|something|notes) (about|on) <Q>",
        "look up <Q> in your (memory|notes)", "(check|search) your (memory|notes) for <Q>", "(recall|recall:) <Q>", "what was it about <Q>", "anything about <Q>", "what have I told you about <Q>", "in your (memory|notes), (look for|find) <Q>", "what is noted about <Q>"]
 ASK = {
-    "thing": ["what is <Q>", "what is <Q>", "what's <Q>", "what was <Q>", "what is <Q> again", "tell me <Q>", "remind me what <Q> is", "(what colour|which colour|what kind|how big|how old|how|what size|which brand|what sort|what type|what model|how tall|how fast|how much|how heavy) is <Q>", "can you tell me <Q>", "can you tell me what <Q> is", "(please |)tell me what <Q> is", "do you know what <Q> is", "I forgot <Q>", "I forgot what <Q> is", "what did I say <Q> (is|was)", "give me <Q>",
+    "thing": ["which <Q> is it", "(what|which) was <Q>", "<Q> was what", "<Q> please", "look up <Q>", "please look up in your memory: <Q>", "what's <Q> of mine", "how much is <Q>", "what is <Q>", "what is <Q>", "what's <Q>", "what was <Q>", "what is <Q> again", "tell me <Q>", "remind me what <Q> is", "(what colour|which colour|what kind|how big|how old|how|what size|which brand|what sort|what type|what model|how tall|how fast|how much|how heavy) is <Q>", "can you tell me <Q>", "can you tell me what <Q> is", "(please |)tell me what <Q> is", "do you know what <Q> is", "I forgot <Q>", "I forgot what <Q> is", "what did I say <Q> (is|was)", "give me <Q>",
               "I can't remember <Q>", "I don't remember <Q>(. What is it|, help me|)", "I need <Q>", "I need to know <Q>", "what (might|could|would) <Q> be", "could you remind me of <Q>", "say what <Q> is", "I'd like to know <Q>", "what did I call <Q>", "which is <Q>", "which one is <Q>", "let me know <Q>", "<Q>?", "<Q>, (what is it|what was it|do you remember)", "how would you describe <Q>", "help me remember <Q>"],
     "things": ["what are <Q>", "what (colour|size|kind) are <Q>", "what were <Q>", "how are <Q>", "tell me what <Q> are"],
     "called": ["what is <Q> called", "what's <Q> called", "how is <Q> called", "tell me what <Q> is called", "what did I call <Q>", "what name does <Q> have", "which name has <Q>", "who is <Q>"],
     "time": ["when is <Q>", "when's <Q>", "on (what|which) day is <Q>", "what (day|date|time) is <Q>", "at what time is <Q>", "tell me when <Q> is", "do you know when <Q> is", "when was <Q> again", "when will <Q> be", "how soon is <Q>", "I forgot when <Q> is", "which day is <Q>"],
     "start": ["when does <Q> (start|begin)", "what time does <Q> (start|begin)", "when is <Q>", "at what time does <Q> start"], "opens": ["when does <Q> open", "what time does <Q> open", "at what time does <Q> open"],
-    "who": ["who is <Q>", "who's <Q>", "who was <Q> again", "do you know who <Q> is", "tell me who <Q> is", "what do I call <Q>"], "person": ["who is <Q>", "who's <Q>", "who is <Q> again", "tell me who <Q> is", "what is the name of <Q>~the name of <Q>", "what is <Q>'s name~<Q>'s name", "who did I say is <Q>"],
+    "who": ["who is <Q>", "who's <Q>", "who was <Q> again", "do you know who <Q> is", "tell me who <Q> is", "what do I call <Q>"], "person": ["tell me the name of <Q>~the name of <Q>", "what was the name of <Q>~the name of <Q>", "how is <Q> called", "name of <Q>~name of <Q>", "who is <Q>", "who's <Q>", "who is <Q> again", "tell me who <Q> is", "what is the name of <Q>~the name of <Q>", "what is <Q>'s name~<Q>'s name", "who did I say is <Q>"],
     "lives": ["where does <Q> live", "in (what|which) (city|town) does <Q> live", "where is <Q> (living|at home)"], "works": ["where does <Q> work", "who does <Q> work for", "where is <Q> (working|employed)", "what company does <Q> work for"], "likes": ["what does <Q> like", "what does <Q> love", "what is it that <Q> likes"],
     "parked": ["where did I (park|put|leave|keep|place|hide|store) <Q>", "where is <Q>", "where's <Q>", "where have I (put|left|parked|hidden) <Q>", "where can I find <Q>", "do you know where <Q> is", "tell me where <Q> is", "where do I (find|keep) <Q>"], "place": ["where is <Q>", "where's <Q>", "where can I find <Q>", "do you know where <Q> is", "tell me where <Q> is", "where did I (put|leave) <Q>", "in which place is <Q>"],
     "places": ["where are <Q>", "where did I put <Q>", "tell me where <Q> are"], "costs": ["how much (is|was|does) <Q>( cost|)", "what does <Q> cost", "what did <Q> cost"], "bought": ["when did I (buy|get) <Q>", "since when do I have <Q>"], "has": ["what does <Q> have", "what has <Q> got"],
@@ -77,7 +77,7 @@ KEEP = """remember|remember|remember|remember that|remember that|remember that|r
 |commit to memory that|record that|record the fact that|record this:|know that|be aware that|remind yourself that|keep this in memory:|keep this in mind:|hold on to this:|hold in memory that|retain that|retain this:|please remember|please remember that|can you remember that|could you remember that|will you remember that|could you note that
 |would you keep in mind that|would you remember that|try to remember that|just so you know,|for later:|for future reference,|for future reference:|a fact:|fact:|a note for you:|something to remember:|here is something to remember:|one thing to remember:|FYI:|note to self:|memo:|I tell you that|let me tell you that|I want you to know that
 |remember for me that|remember for later that|keep a note that|file away that|log the fact that|mark down that|mind that|important:|it is important to remember that|your memory should hold that|help me remember that|please memorise that|please keep in mind that|please store that""".replace("\n", "").split("|")
-AFTER = [", remember that", ", please remember that", ", remember this", ", remember it", ". Remember that", ". Remember this", ". Please remember that", ". Please remember", ", don't forget it", ", don't forget that", ", keep that in mind", ". Keep that in mind", ". Keep it in mind please", ", note that", ", note it down",
+AFTER = [". It would be good if you remembered that", ". Please remember it", " and you should remember it", ". FYI", ", remember that", ", please remember that", ", remember this", ", remember it", ". Remember that", ". Remember this", ". Please remember that", ". Please remember", ", don't forget it", ", don't forget that", ", keep that in mind", ". Keep that in mind", ". Keep it in mind please", ", note that", ", note it down",
          ". Note that down", ". Please note it", " - remember that", " - remember", " (remember that)", ", please keep that in mind", ". Don't forget", ". Can you remember that?", ", can you remember that?", ". Could you remember that for me?", ". Memorise that", ", memorise it", ", make a note of it", ". Make a note", ". Save that to memory", ", store that",
          ". Store this in your memory", ", that is worth remembering", ". I want you to remember it", ", remember that for me", ", remember that for later", ". Remember it for next time", ", put that in your notes"]
 KEEP_DATA = ["remember (this|that|it|the following|the text|what I give you)", "(note|memorise|keep in mind|store in memory|don't forget|commit to memory) (this|the following|that)", "(can|could|would) you remember this", "keep this in (mind|memory)", "add this to your (memory|notes)", "save this (to|in) (memory|your memory|your notes)", "please remember (this|the following)", "make a note of this"]
@@ -86,7 +86,7 @@ KEEP_DATA = ["remember (this|that|it|the following|the text|what I give you)", "
 def fact(r):
     """A random fact: its text, the query that finds it, the questions about it, each `question~query`."""
     shape, query, kind = r.choice(FACTS)
-    slots = {"N": noun(r), "M": noun(r), "V": value(r), "A": material.name(r), "B": material.name(r), "W": when(r), "D": material.word(r), "P": r.choice(["in", "under", "behind", "on", "near", "at"]) + " the " + noun(r)}
+    slots = {"N": noun(r), "M": noun(r), "V": value(r), "A": material.name(r) if r.random() < 0.85 else titled(r), "B": material.name(r), "W": when(r), "D": material.word(r), "P": r.choice(["in", "under", "behind", "on", "near", "at"]) + " the " + noun(r)}
     if r.random() < 0.2:
         slots["P"] = r.choice(["in ", "at ", "on "]) + material.name(r) + r.choice(["", " street", " " + str(r.randint(1, 99))])
     shape = expand(r, shape)
@@ -100,12 +100,19 @@ def fact(r):
     return put(shape), put(query), [put(q.replace("<Q>", "\0")) for q in questions]
 
 
+def titled(r):
+    return r.choice(["Mr ", "Mrs ", "Ms ", "Dr ", "Dr. ", "Mr. ", "Miss ", "Prof. ", "Aunt ", "Uncle "]) + material.name(r)
+
+
 def remember(r, given=None):
     """A request to remember `given` (or a random fact): message, data, arguments."""
     text = given or (fact(r)[0] if r.random() < 0.85 else material.sentence(r).rstrip(".!?"))
     x = r.random()
     if x < 0.05 and not given:
         return ending(r, fill(r, r.choice(KEEP_DATA), {}), False), text, {"text": text}
+    if x < 0.06:
+        shape = r.choice(["it would be (good|nice|great) if you (remembered|noted|kept in mind) (that |)<F>", "let it be remembered that <F>", "FYI(, and please remember it|, remember it|)(:|,) <F>", "(rember|remeber|rememeber|remmber|rmember|memorise) (that |this: |)<F>", "remember this fact(:| -|,) <F>", "just so you know for later: <F>"])
+        return ending(r, fill(r, expand(r, shape), {"F": text}, {"F": 0.97}), False), None, {"text": text}
     if x < 0.72:
         message = fill(r, (r.choice(PLAIN) if r.random() < 0.12 else "") + r.choice(KEEP) + " <F>", {"F": text}, {"F": 0.95}, close=r.random() < 0.25 and not text.endswith(tuple("0123456789")))
         return ending(r, message, False), None, {"text": text}

@@ -20,7 +20,7 @@ from tokenizer import Tokenizer
 HERE = pathlib.Path(__file__).parent
 WORKERS = 2  # one a core: threads inside one worker would wait for each other at every operation on a busy machine
 BATCH_TOKENS, POOL = 1664, 700  # per worker
-LIMITS = [(0.1, 256), (0.5, 768), (2.0, 512)]  # longest dialogue until a fraction of the time has gone: short ones teach copying sooner
+LIMITS = [(0.08, 256), (2.0, 640)]  # longest dialogue until a fraction of the time has gone: short ones teach copying sooner
 MUON_RATE, ADAM_RATE, MEAN_OVER = 0.008, 1e-3, 150  # the model that is kept is the mean over so many steps
 WARM_UP, DECAY_FROM = 60, 0.15
 
@@ -194,7 +194,7 @@ def train(minutes, folder):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument("--minutes", type=float, default=110)
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("/tmp/paguro-demo-model"))
     options = parser.parse_args()
     train(options.minutes, options.folder)
