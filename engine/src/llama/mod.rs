@@ -222,6 +222,9 @@ impl<'model> Llama<'model> {
     fn prompt(&self, request: &Request) -> Result<Prompt, EngineError> {
         let prompt = prompt::render(&self.template, self.capabilities, (self.model, &self.specials), request, self.now)?;
         let (tokens, context) = (count(prompt.tokens.len()), self.info.context);
+        if tokens == 0 {
+            return Err(EngineError::Template("it makes nothing of these messages; choose another GGUF".into()));
+        }
         match tokens.saturating_add(RESERVED_REPLY) > context {
             true => Err(EngineError::PromptTooLong { tokens, context }),
             false => Ok(prompt),
