@@ -8,8 +8,10 @@ mod error;
 mod facts;
 mod generation;
 mod llama;
+mod machine;
 mod message;
 mod options;
+mod plan;
 mod scripted;
 mod thread;
 
@@ -17,5 +19,7 @@ pub use engine::Engine;
 pub use error::EngineError;
 pub use facts::{backends, llama_build};
 pub use generation::{BareTimes, Delta, Finish, FinishReason, Generation, Timings, Usage};
+pub use machine::{Bound, Machine};
 pub use message::{Message, Role, ToolCall, ToolSchema};
 pub use options::{CacheType, LoadOptions, ModelInfo, ModelSource, Request, Sampling};
+pub use plan::{Bytes, DevicePlan, Plan};

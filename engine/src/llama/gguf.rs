@@ -26,6 +26,12 @@ pub(super) struct Header {
     pub(super) name: Option<String>,
     /// There is a `tokenizer.chat_template` that is not empty.
     pub(super) has_template: bool,
+    /// Entries of `tokenizer.ggml.tokens`.
+    pub(super) tokens: u64,
+    /// Entries of `tokenizer.ggml.merges`.
+    pub(super) merges: u64,
+    /// Bytes of each tensor.
+    pub(super) tensors: Vec<u64>,
 }
 
 /// Reads the header of a GGUF of `size` bytes.
@@ -52,18 +58,26 @@ pub(super) fn read_header(file: impl Read + Seek, size: u64) -> Result<Header, S
             ("general.name", Kind::Text) => header.name = Some(reader.text(MAX_NAME)?),
             ("tokenizer.chat_template", Kind::Text) => header.has_template = !reader.text(MAX_TEXT)?.trim().is_empty(),
             ("general.alignment", Kind::Number(4)) => alignment = u64::from(reader.u32()?),
-            (_, kind) => kind.skip(&mut reader)?,
+            (key, kind) => {
+                match (key, &kind) {
+                    ("tokenizer.ggml.tokens", Kind::Array(_, entries)) => header.tokens = *entries,
+                    ("tokenizer.ggml.merges", Kind::Array(_, entries)) => header.merges = *entries,
+                    _ => {}
+                }
+                kind.skip(&mut reader)?;
+            }
         }
     }
     if !alignment.is_power_of_two() {
         return Err(damaged(&format!("`general.alignment` is {alignment}, which is no power of two")));
     }
-    check_tensors(&mut reader, tensors, alignment)?;
+    header.tensors = check_tensors(&mut reader, tensors, alignment)?;
     Ok(header)
 }
 
-/// Checks that each of `tensors` lies inside the file.
-fn check_tensors(reader: &mut Reader<impl Read + Seek>, tensors: u64, alignment: u64) -> Result<(), String> {
+/// Checks that each of `tensors` lies inside the file, and gives their sizes.
+fn check_tensors(reader: &mut Reader<impl Read + Seek>, tensors: u64, alignment: u64) -> Result<Vec<u64>, String> {
+    let mut sizes = Vec::new();
     let mut end: u64 = 0;
     for _ in 0..tensors {
         let name = reader.text(MAX_NAME)?;
@@ -81,6 +95,7 @@ fn check_tensors(reader: &mut Reader<impl Read + Seek>, tensors: u64, alignment:
         let tensor_end = bytes.and_then(|bytes| offset.checked_add(bytes));
         let too_large = || damaged(&format!("the tensor `{}` has an impossible size", name.escape_debug()));
         end = end.max(tensor_end.ok_or_else(too_large)?);
+        sizes.extend(bytes);
     }
     let data = reader.at.checked_next_multiple_of(alignment);
     let needed = data.and_then(|data| data.checked_add(end));
@@ -88,7 +103,7 @@ fn check_tensors(reader: &mut Reader<impl Read + Seek>, tensors: u64, alignment:
     if tensors > 0 && needed > reader.size {
         return Err(truncated(needed, reader.size));
     }
-    Ok(())
+    Ok(sizes)
 }
 
 /// Bytes of a tensor of ggml's type number `kind`; 0 for a type that this ggml does not know: llama.cpp refuses that itself.

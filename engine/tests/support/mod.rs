@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test target uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests stop at what should not happen")]
 
+pub mod child;
 pub mod gguf;
 pub mod models;
 pub mod vocabulary;
