@@ -23,6 +23,7 @@ mod config;
 mod exit;
 mod home;
 mod parts;
+mod size;
 
 use std::process::ExitCode;
 

@@ -7,4 +7,5 @@ mod crash;
 mod demo_model;
 mod errors;
 mod notes;
+mod plan;
 mod support;
