@@ -60,7 +60,7 @@ fn llama_version(source: &Path) -> String {
 }
 
 fn compile(includes: &[PathBuf]) {
-    let files = ["guard", "chat", "reply", "trigger", "grammar", "info"];
+    let files = ["guard", "chat", "reply", "trigger", "grammar", "info", "plan"];
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -82,7 +82,7 @@ fn bind(includes: &[PathBuf]) {
         .allowlist_item("paguro_.*")
         // The types of llama.h are those of llama-cpp-sys-2.
         .blocklist_type("llama_.*")
-        .raw_line("use llama_cpp_sys_2::{llama_model, llama_token, llama_token_data};")
+        .raw_line("use llama_cpp_sys_2::{llama_context_params, llama_model, llama_token, llama_token_data};")
         .default_enum_style(bindgen::EnumVariation::ModuleConsts)
         .generate()
         .expect("bindgen binds shim/paguro.h")

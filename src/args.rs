@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use channels::terminal::{Approve, Format};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use engine::CacheType;
 
 #[derive(Debug, Parser)]
 #[command(name = "paguro", about = "A personal agent in one executable", disable_version_flag = true, arg_required_else_help = true)]
@@ -116,6 +118,8 @@ pub enum ModelCommand {
         #[command(flatten)]
         list: ListArgs,
     },
+    /// Say what a model would take and whether it fits, without loading it
+    Plan(PlanArgs),
     /// Measure how fast a model is here, and with a text what a smaller cache costs
     Bench(BenchArgs),
     /// Try settings on this machine and say which are the fastest
@@ -135,6 +139,23 @@ pub struct BenchArgs {
     /// Most tokens of the text that are read
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     pub text_tokens: u32,
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// A model's name or path; without it the configured one
+    pub model: Option<String>,
+    /// Try another context, in tokens
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(64..=i32::MAX as i64))]
+    pub context: Option<u32>,
+    /// Try another type of the K cache
+    #[arg(long, value_name = "T", value_parser = cache_type())]
+    pub cache_type_k: Option<CacheType>,
+    /// Try another type of the V cache
+    #[arg(long, value_name = "T", value_parser = cache_type())]
+    pub cache_type_v: Option<CacheType>,
     #[command(flatten)]
     pub list: ListArgs,
 }
@@ -163,6 +184,12 @@ pub struct TuneArgs {
     pub write: bool,
     #[command(flatten)]
     pub list: ListArgs,
+}
+
+/// The names of cache types, as in the configuration.
+fn cache_type() -> impl clap::builder::TypedValueParser<Value = CacheType> {
+    let named = |name: String| CacheType::ALL.into_iter().find(|kind| kind.name() == name).unwrap_or(CacheType::Q4_0);
+    PossibleValuesParser::new(CacheType::ALL.map(CacheType::name)).map(named)
 }
 
 #[derive(Debug, Subcommand)]

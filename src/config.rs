@@ -8,6 +8,8 @@ use agent::Rule;
 use engine::CacheType;
 use serde::{Deserialize, Serialize};
 
+use crate::size::Size;
+
 /// A wrong configuration; one line that names the value and the way out.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -44,6 +46,10 @@ pub struct Model {
     pub batch: u32,
     /// Most tokens of reasoning in one reply; 0 skips it.
     pub reasoning_tokens: Option<u32>,
+    /// Most memory that the model and its caches may take; by default what is available.
+    pub memory_limit: Option<Size>,
+    /// Load a model even if its plan says that it does not fit.
+    pub ignore_plan: bool,
 }
 
 impl Default for Model {
@@ -60,6 +66,8 @@ impl Default for Model {
             threads: engine.threads,
             batch: engine.batch,
             reasoning_tokens: None,
+            memory_limit: None,
+            ignore_plan: engine.ignore_plan,
         }
     }
 }
@@ -266,6 +274,8 @@ pub const TEMPLATE: &str = "\
 # threads = 8                  # by default the physical cores
 # batch = 512                  # tokens prefilled at once
 # reasoning_tokens = 2048      # of one reply; by default as many as the reply may have
+# memory_limit = \"12GB\"        # most memory for the model; by default what is available (`paguro model plan`)
+# ignore_plan = false          # load it even if it does not fit
 
 [models]                       # where `paguro model pull` fetches from
 # url = \"https://huggingface.co\"
@@ -347,6 +357,7 @@ mod tests {
                 gpu_layers: Some(99),
                 threads: Some(8),
                 reasoning_tokens: Some(2048),
+                memory_limit: Some(Size(12_000_000_000)),
                 cache_type_k: Some(CacheType::Q4_0),
                 cache_type_v: Some(CacheType::Q4_0),
                 ..Model::default()
@@ -374,6 +385,8 @@ mod tests {
         check("[telegram]\ntoken = 'x'", &[], "FILE, line 2: unknown key `token`; did you mean `token_file`?");
         check("", &[("PAGURO_MODEL_CONTEX", "1")], "PAGURO_MODEL_CONTEX: unknown key `contex`; did you mean `context`?");
         check("[limits]\nmax_steps = 0", &[], "FILE: `limits.max_steps` is 0; give a number from 1 to 1000");
+        let size = "PAGURO_MODEL_MEMORY_LIMIT: `12XB` is not an amount of memory; give bytes, or a number with MB, GB, MiB or GiB";
+        check("", &[("PAGURO_MODEL_MEMORY_LIMIT", "12XB")], size);
         check("[model]\ncontext = 0", &[], "FILE: `model.context` is 0; give a number from 64 to 2147483647");
         let rule = "[[policy]]\ntool = 'read_file'\ncommand = 'x'\ndecision = 'deny'";
         check(rule, &[], "FILE: policy 1 has a `command` for the tool `read_file`; only `shell` has commands");

@@ -25,6 +25,7 @@ mod home;
 mod measure;
 mod models;
 mod parts;
+mod size;
 
 use std::process::ExitCode;
 

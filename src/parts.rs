@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use agent::{Agent, Event, Limits, Settings, Stage, Toolbox};
 use anyhow::Result;
 use channels::terminal::{Format, Interrupt, Printer, check_session_name};
-use engine::{CacheType, Engine, LoadOptions, ModelSource};
+use engine::{CacheType, Engine, LoadOptions, ModelSource, Plan};
 use memory::Store;
 use tokio::sync::mpsc;
 use tools::{OutputFolder, Workspace};
@@ -110,6 +110,10 @@ impl Context {
             kv_folder: Some(self.kv_folder()).filter(|_| self.config.engine.kv_disk_mb > 0),
             kv_disk_bytes: self.config.engine.kv_disk_mb << 20,
             draft: self.config.engine.draft,
+            memory_limit: model.memory_limit.map(|limit| limit.0),
+            ignore_plan: model.ignore_plan,
+            // One that is not there is the embedder's own error, not the model's.
+            embedder: self.config.embedder.file.as_ref().map(|file| self.home.resolve(file)).filter(|file| file.is_file()),
             ..defaults
         })
     }
@@ -118,6 +122,11 @@ impl Context {
     pub fn kv_folder(&self) -> PathBuf {
         self.home.cache.join("kv")
     }
+}
+
+/// What loading by `options` would take. Reads a file's header on a thread of its own.
+pub async fn plan(options: LoadOptions) -> Result<Plan> {
+    Ok(tokio::task::spawn_blocking(move || Plan::of(&options)).await??)
 }
 
 fn demo() -> ModelSource {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::Bytes;
+
 /// Tokens of the context that a prompt may not take, so that there can be a reply.
 pub(crate) const RESERVED_REPLY: u32 = 16;
 
@@ -15,6 +17,11 @@ pub enum EngineError {
     BadModel { path: PathBuf, reason: String },
     #[error("a context of {context} tokens cannot be made: {reason}; lower `context` or choose smaller cache types in [model]")]
     NoContext { context: u32, reason: String },
+    #[error(
+        "{} does not fit: with a context of {context} tokens it takes {}, and {} are {place}; {way_out}",
+        path.display(), Bytes(*needs), Bytes(*has)
+    )]
+    DoesNotFit { path: PathBuf, context: u32, needs: u64, has: u64, place: String, way_out: String },
     #[error("{} has no chat template, so it cannot be talked to; choose an instruction-tuned GGUF", path.display())]
     NoTemplate { path: PathBuf },
     #[error(

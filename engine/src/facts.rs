@@ -35,6 +35,13 @@ pub struct GgufHeader {
     pub parameters: u64,
     /// It recommends how to sample.
     pub sampling: bool,
+    /// Entries of `tokenizer.ggml.tokens`.
+    pub tokens: u64,
+    /// Entries of `tokenizer.ggml.merges`.
+    pub merges: u64,
+    /// Bytes of each tensor.
+    #[serde(skip)]
+    pub tensors: Vec<u64>,
     /// Which part of a model in several files it is.
     pub split: Option<Split>,
 }

@@ -38,6 +38,40 @@ pub enum CacheType {
     Q4_0,
 }
 
+impl CacheType {
+    /// All of them, the largest first.
+    pub const ALL: [Self; 8] = [Self::F32, Self::F16, Self::Bf16, Self::Q8_0, Self::Q5_1, Self::Q5_0, Self::Q4_1, Self::Q4_0];
+
+    /// llama.cpp's name of it, which is also the configuration's.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Q8_0 => "q8_0",
+            Self::Q5_1 => "q5_1",
+            Self::Q5_0 => "q5_0",
+            Self::Q4_1 => "q4_1",
+            Self::Q4_0 => "q4_0",
+        }
+    }
+
+    /// Bytes of 32 elements (`ggml-common.h`: the blocks of each type).
+    #[must_use]
+    pub fn block_bytes(self) -> u64 {
+        match self {
+            Self::F32 => 128,
+            Self::F16 | Self::Bf16 => 64,
+            Self::Q8_0 => 34,
+            Self::Q5_1 => 24,
+            Self::Q5_0 => 22,
+            Self::Q4_1 => 20,
+            Self::Q4_0 => 18,
+        }
+    }
+}
+
 /// How to load a model. The defaults are those of a box that runs day and night (DESIGN §5).
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadOptions {
@@ -67,6 +101,14 @@ pub struct LoadOptions {
     pub kv_disk_bytes: u64,
     /// Guess tokens that repeat the context and verify them in one batch. The text stays the same.
     pub draft: bool,
+    /// Most bytes of the machine's memory that model, caches and buffers may take; `None`: what is available.
+    pub memory_limit: Option<u64>,
+    /// Load even if the [`Plan`](crate::Plan) says that it does not fit.
+    pub ignore_plan: bool,
+    /// Bytes set aside for checkpoints, with models that need them: recurrent, hybrid and sliding-window ones.
+    pub checkpoint_bytes: u64,
+    /// A second model, for embeddings, that will be loaded beside this one and is counted in the plan.
+    pub embedder: Option<PathBuf>,
 }
 
 impl LoadOptions {
@@ -87,6 +129,10 @@ impl LoadOptions {
             kv_folder: None,
             kv_disk_bytes: 8 << 30,
             draft: true,
+            memory_limit: None,
+            ignore_plan: false,
+            checkpoint_bytes: 256 << 20,
+            embedder: None,
         }
     }
 }

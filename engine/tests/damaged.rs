@@ -53,8 +53,8 @@ fn small() -> Vec<u8> {
 /// Where the header of `bytes` ends: before its tensors' data, which is nearly all of the rest.
 fn header_end(bytes: &[u8]) -> usize {
     let last = b"output_norm.weight";
-    let names = bytes.windows(last.len()).enumerate().filter(|(_, window)| window == last);
-    names.last().map_or(bytes.len(), |(at, _)| at + 100).min(bytes.len())
+    let mut names = bytes.windows(last.len()).enumerate().filter(|(_, window)| window == last);
+    names.next_back().map_or(bytes.len(), |(at, _)| at + 100).min(bytes.len())
 }
 
 /// Breaks `bytes` in one to three places.

@@ -157,6 +157,9 @@ async fn a_restart_reads_nothing_twice() {
     }
 }
 
+/// What is done to a file.
+type Damage = fn(&mut Vec<u8>);
+
 fn kv_file(folder: &Path) -> PathBuf {
     fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
 }
@@ -167,7 +170,7 @@ async fn a_file_in_doubt_costs_a_prefill_and_says_why() {
     let messages = vec![user(&"some words to read ".repeat(15))];
     let request = ask("a", &messages, 10);
     let expected = place.cold(&request).await;
-    let damages: [(&str, fn(&mut Vec<u8>)); 3] = [
+    let damages: [(&str, Damage); 3] = [
         ("the saved state is damaged", |bytes| {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;

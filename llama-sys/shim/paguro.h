@@ -61,6 +61,11 @@ paguro_status paguro_grammar_mask(const paguro_grammar * grammar, llama_token_da
                                   paguro_text * out);
 paguro_status paguro_grammar_accept(paguro_grammar * grammar, llama_token token, paguro_text * out);
 
+// What `model` and a context by `params` on it take, in bytes: {"buffers": [{"name", "device", "weights", "kv", "compute"}],
+// "devices": [{"name", "integrated", "free", "total"}], "logits"}. `device` is null for the machine's own memory. With a model
+// loaded by `no_alloc` nothing of the weights, the KV cache and the compute buffers is allocated. A context is made and freed.
+paguro_status paguro_context_memory(struct llama_model * model, const struct llama_context_params * params, paguro_text * out);
+
 // {"build", "commit", "compiler", "ggml"}
 paguro_status paguro_build_info(paguro_text * out);
 

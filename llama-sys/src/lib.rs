@@ -15,6 +15,7 @@ mod ffi;
 mod grammar;
 mod info;
 mod log;
+mod plan;
 mod reply;
 mod vocab;
 
@@ -27,5 +28,6 @@ pub use error::{ErrorKind, ShimError};
 pub use grammar::{GrammarSampler, json_schema_to_grammar};
 pub use info::{BuildInfo, build_info};
 pub use log::{LogLevel, log_lines_of, send_logs_to, silence_logs};
+pub use plan::{BufferMemory, ContextMemory, DeviceMemory, Memory, context_memory, is_windowed, with_max_outputs};
 pub use reply::{ParsedReply, ParsedToolCall, ReplyParser};
 pub use vocab::{preserved_tokens, sliding_window, special_token_texts};

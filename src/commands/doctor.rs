@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use engine::Bytes;
 use serde::Serialize;
 
 use super::model::count;
 use super::print_json;
 use crate::args::{ListArgs, ListFormat};
 use crate::home::Home;
-use crate::parts::{Context, load_quietly};
+use crate::parts::{Context, load_quietly, plan};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -66,6 +67,7 @@ async fn checks() -> Vec<Check> {
     add("configuration", Ok((State::Ok, configuration(&context))));
     add("database", database(&context).await);
     add("workspace", workspace(&context));
+    add("memory", memory(&context).await);
     add("model", model(&context).await);
     add("embedder", Ok(embedder(&context)));
     add("sandbox", Ok((State::Note, "commands run with your rights; each asks for approval unless a rule allows it".into())));
@@ -106,6 +108,22 @@ fn tempfile_in(folder: &std::path::Path) -> std::io::Result<()> {
     let probe = folder.join(format!(".paguro-probe-{}", std::process::id()));
     std::fs::write(&probe, b"probe")?;
     std::fs::remove_file(&probe)
+}
+
+/// The configured model's plan against the machine.
+async fn memory(context: &Context) -> Result<(State, String)> {
+    let plan = plan(context.load_options(None)?).await?;
+    let (needs, machine) = (Bytes(plan.needs()), plan.machine);
+    let types = match (plan.cache_type_k, plan.cache_type_v) {
+        (Some(k), Some(v)) => format!(", K/V cache {}/{} {}", k.name(), v.name(), Bytes(plan.kv)),
+        _ => String::new(),
+    };
+    let says = format!("the model needs {needs} of {} {}{types}", Bytes(machine.available), machine.bound.words());
+    Ok(match (&plan.way_out, context.config.model.ignore_plan) {
+        (None, _) => (State::Ok, says),
+        (Some(way_out), true) => (State::Note, format!("{says}; `ignore_plan` loads it all the same, else {way_out}")),
+        (Some(way_out), false) => (State::Bad, format!("{says}; {way_out}")),
+    })
 }
 
 async fn model(context: &Context) -> Result<(State, String)> {

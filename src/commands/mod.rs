@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod input;
 pub mod memory;
 pub mod model;
+pub mod plan;
 pub mod session;
 pub mod tune;
 

@@ -28,6 +28,7 @@ pub async fn run(command: &ModelCommand) -> Result<ExitCode> {
             say!("removed {}, {} freed", visible(name), bytes(freed));
         }
         ModelCommand::Check { model, list } => check(model.as_deref(), list.format).await?,
+        ModelCommand::Plan(args) => return super::plan::run(args).await,
         ModelCommand::Bench(args) => return super::bench::run(args).await,
         ModelCommand::Tune(args) => return super::tune::run(args).await,
     }

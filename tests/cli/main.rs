@@ -9,4 +9,5 @@ mod errors;
 mod hub;
 mod models;
 mod notes;
+mod plan;
 mod support;

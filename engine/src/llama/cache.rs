@@ -59,6 +59,7 @@ pub(super) struct Cache<'model> {
     context: LlamaContext<'model>,
     batch: LlamaBatch<'static>,
     batch_size: usize,
+    outputs: usize,
     abort: Arc<Abort>,
     recurrent: bool,
     /// Tokens that a sliding window sees back; 0: no window.
@@ -66,12 +67,13 @@ pub(super) struct Cache<'model> {
 }
 
 impl<'model> Cache<'model> {
-    pub(super) fn new(model: &LlamaModel, context: LlamaContext<'model>, abort: Arc<Abort>) -> Self {
+    pub(super) fn new(model: &LlamaModel, context: LlamaContext<'model>, outputs: usize, abort: Arc<Abort>) -> Self {
         let batch_size = context.n_batch().max(1) as usize;
         Self {
             context,
             batch: LlamaBatch::new(batch_size, 1),
             batch_size,
+            outputs: outputs.clamp(1, batch_size),
             abort,
             recurrent: model.is_recurrent() || model.is_hybrid(),
             window: sliding_window(model) as usize,
@@ -81,6 +83,11 @@ impl<'model> Cache<'model> {
     /// Most rows in one batch.
     pub(super) fn batch_size(&self) -> usize {
         self.batch_size
+    }
+
+    /// Most rows of one batch that may ask for logits.
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
     }
 
     /// Whether a sequence can be cut at any token. Where it cannot, checkpoints are needed to go back.

@@ -36,7 +36,7 @@ const ALIGNMENT: u64 = 32;
 /// # Errors
 /// What is wrong with it and what to do, as the end of a sentence.
 pub(super) fn read_header(file: impl Read + Seek, size: u64) -> Result<Header, String> {
-    let mut reader = Reader { file, at: 0, size };
+    let mut reader = Reader { file, at: 0, last_texts: 0, size };
     if size < 4 || reader.bytes::<4>()? != *b"GGUF" {
         return Err("it does not start with `GGUF`; give a model in the GGUF format".into());
     }
@@ -92,7 +92,18 @@ fn read_values(reader: &mut Reader<impl Read + Seek>, keys: u64) -> Result<(Head
                 header.tool_format = tool_format(&template).map(str::to_owned);
                 Value::Other(kind::TEXT)
             }
-            ("tokenizer.ggml.tokens", kind::ARRAY) => read_tokens(reader)?,
+            ("tokenizer.ggml.tokens", kind::ARRAY) => {
+                let tokens = read_tokens(reader)?;
+                if let Value::Number(count, _) = tokens {
+                    header.tokens = count;
+                }
+                tokens
+            }
+            ("tokenizer.ggml.merges", kind::ARRAY) => {
+                let merges = reader.value(kind::ARRAY)?;
+                header.merges = reader.last_texts;
+                merges
+            }
             (_, number) => reader.value(number)?,
         };
         if values.insert(key.clone(), value).is_some() {
@@ -188,6 +199,7 @@ fn check_tensors(
         if !names.insert(tensor.name.clone()) {
             return Err(damaged(&format!("it has the tensor `{}` twice", tensor.name.escape_debug())));
         }
+        header.tensors.push(tensor.bytes);
     }
     let data = reader.at.checked_next_multiple_of(alignment);
     let needed = data.and_then(|data| data.checked_add(needed_end));

@@ -1,19 +1,16 @@
 //! One generation: what it wants decoded, and what becomes of its logits.
 
-use std::rc::Rc;
 use std::time::Instant;
 
 use llama_sys::ParsedReply;
-use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::llama_cpp_2::token::LlamaToken;
 
 use super::draft::Drafter;
-use super::prompt::Prompt;
 use super::reply::Reply;
 use super::transcripts::Placed;
 use super::{calls, count, milliseconds};
 use crate::backend::Sink;
-use crate::{Delta, EngineError, Finish, FinishReason, Message, Priority, Request, Role, Sampling, Timings, ToolCall, Usage};
+use crate::{Delta, EngineError, Finish, FinishReason, Message, Priority, Request, Role, Timings, ToolCall, Usage};
 
 /// How often a reply with a tool call that cannot be used is begun anew before it is an error.
 const TRIES: u32 = 3;
@@ -55,25 +52,15 @@ pub(super) enum After {
 }
 
 impl<'model> Job<'model> {
-    pub(super) fn new(
-        model: &'model LlamaModel,
-        request: Box<Request>,
-        prompt: Prompt,
-        sampling: Sampling,
-        draft: bool,
-        sink: Sink,
-    ) -> Result<Self, (EngineError, Sink)> {
-        let mut reply = match Reply::new(model, Rc::new(prompt.rendered), sampling) {
-            Ok(reply) => reply,
-            Err(error) => return Err((error, sink)),
-        };
+    /// A generation of `reply` to the prompt of these `tokens`.
+    pub(super) fn new(request: Box<Request>, mut reply: Reply<'model>, tokens: Vec<LlamaToken>, draft: bool, sink: Sink) -> Self {
         reply.limit_reasoning(request.reasoning_tokens);
-        Ok(Self {
+        Self {
             transcript: request.transcript.clone().unwrap_or_default(),
             request,
             sink,
-            prompt: prompt.tokens.len(),
-            target: prompt.tokens,
+            prompt: tokens.len(),
+            target: tokens,
             boundaries: Vec::new(),
             reply,
             drafter: draft.then(Drafter::new),
@@ -85,7 +72,7 @@ impl<'model> Job<'model> {
             cache_miss: None,
             began: None,
             decoding: None,
-        })
+        }
     }
 
     /// Takes the same text in other tokens, before the first token of the reply.

@@ -1,5 +1,7 @@
 //! From a [`ModelSource`] to a model and a context, every refusal in one sentence.
 
+mod plan;
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -15,7 +17,7 @@ use llama_sys::llama_cpp_2::llama_backend::LlamaBackend;
 use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::llama_cpp_2::model::params::LlamaModelParams;
 use llama_sys::llama_cpp_sys_2 as sys;
-use llama_sys::{Abort, LogLevel, build_info, log_lines_of, silence_logs, with_abort};
+use llama_sys::{Abort, LogLevel, build_info, log_lines_of, silence_logs, with_abort, with_max_outputs};
 
 use super::disk::{Fingerprint, sampled_hash};
 use super::gguf::{Header, read_header};
@@ -28,6 +30,8 @@ use crate::{CacheType, EngineError, LoadOptions, ModelSource};
 const MAX_DEFAULT_CONTEXT: u32 = 32_768;
 /// More sequences than llama.cpp's own limit would be refused.
 const MAX_SEQUENCES: u32 = 64;
+/// Tokens of one sequence in one batch whose logits are wanted: the next one and the guesses behind it.
+const OUTPUTS_PER_SEQUENCE: usize = 16;
 /// Below so many parameters one thread is the default: several wait for each other longer than they compute.
 const SMALL_MODEL: u64 = 20_000_000;
 
@@ -211,13 +215,16 @@ fn in_memory(bytes: &[u8]) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Loads the weights of `file`.
+/// Loads the weights of `file`, if there is room for them and all that comes after.
 pub(super) fn load_model(
     backend: &LlamaBackend,
     file: &ModelFile,
     options: &LoadOptions,
     mut progress: Progress,
 ) -> Result<LlamaModel, EngineError> {
+    if !options.ignore_plan {
+        plan::check(backend, file, options)?;
+    }
     let cancelled = Rc::new(Cell::new(false));
     let cancel = cancelled.clone();
     // llama.cpp calls it through C, where a panic would end the process: it cancels instead.
@@ -226,22 +233,28 @@ pub(super) fn load_model(
         cancel.set(cancel.get() || !go_on);
         go_on
     };
-    let mut params = LlamaModelParams::default().with_use_mmap(options.mmap).with_progress_callback(callback);
-    if let Some(layers) = options.gpu_layers {
-        params = params.with_n_gpu_layers(layers);
+    let params = model_params(options).with_use_mmap(options.mmap).with_progress_callback(callback);
+    match open_model(backend, file, &params) {
+        _ if cancelled.get() => Err(EngineError::LoadCancelled),
+        model => model,
     }
+}
+
+/// How the model is spread, for loading and for planning.
+fn model_params(options: &LoadOptions) -> LlamaModelParams {
+    let params = LlamaModelParams::default();
+    match options.gpu_layers {
+        Some(layers) => params.with_n_gpu_layers(layers),
+        None => params,
+    }
+}
+
+fn open_model(backend: &LlamaBackend, file: &ModelFile, params: &LlamaModelParams) -> Result<LlamaModel, EngineError> {
     if file.path.to_str().is_none() {
         return Err(bad(&file.name, "its path is not UTF-8; rename it".into()));
     }
-    let (model, lines) = log_lines_of(LogLevel::Error, || LlamaModel::load_from_file(backend, &file.path, &params));
-    match model {
-        _ if cancelled.get() => Err(EngineError::LoadCancelled),
-        Ok(model) => Ok(model),
-        Err(_) => {
-            let reason = format!("llama.cpp says \"{}\"; choose another GGUF", told(&lines));
-            Err(bad(&file.name, reason))
-        }
-    }
+    let (model, lines) = log_lines_of(LogLevel::Error, || LlamaModel::load_from_file(backend, &file.path, params));
+    model.map_err(|_| bad(&file.name, format!("llama.cpp says \"{}\"; choose another GGUF", told(&lines))))
 }
 
 /// A context on `model`, and what it is like.
@@ -253,52 +266,88 @@ pub(super) struct NewContext<'model> {
     pub(super) cache_types: (CacheType, CacheType),
 }
 
-/// Makes a context. Where llama.cpp refuses a quantised cache (a head size that is not a multiple of 32, or no flash
-/// attention), the cache becomes f16: slower to run out of memory than to give up.
+/// Makes a context.
 pub(super) fn new_context<'model>(
     backend: &LlamaBackend,
     model: &'model LlamaModel,
     options: &LoadOptions,
     abort: &Arc<Abort>,
 ) -> Result<NewContext<'model>, EngineError> {
-    let trained = match model.n_ctx_train() {
-        // It does not say.
-        0 => MAX_DEFAULT_CONTEXT,
-        trained => trained,
-    };
+    let size = context_size(model, options)?;
+    let (context, cache_types) = with_cache_types(size, options, |cache_types| {
+        let params = context_params(
+            options,
+            model.n_params(),
+            &Shape { size, cache_types, sequences: u32::try_from(sequences(options)).unwrap_or(1) },
+        );
+        model.new_context(backend, with_abort(params, Arc::clone(abort))).ok()
+    })?;
+    Ok(NewContext { context, size, cache_types })
+}
+
+/// The size of the context, in tokens: what the options name, if the model can do that.
+fn context_size(model: &LlamaModel, options: &LoadOptions) -> Result<u32, EngineError> {
+    let trained = trained_context(model);
     let size = options.context.unwrap_or(trained.min(MAX_DEFAULT_CONTEXT)).max(1);
     if size > trained {
         let reason = format!("the model was trained for {trained}, beyond that it talks nonsense");
         return Err(EngineError::NoContext { context: size, reason });
     }
+    Ok(size)
+}
+
+fn trained_context(model: &LlamaModel) -> u32 {
+    match model.n_ctx_train() {
+        // It does not say.
+        0 => MAX_DEFAULT_CONTEXT,
+        trained => trained,
+    }
+}
+
+/// What `make` makes with the cache types of the options. Where llama.cpp refuses a quantised cache (a head size that is not a
+/// multiple of 32, or no flash attention), the cache becomes f16: slower to run out of memory than to give up.
+fn with_cache_types<T>(
+    context: u32,
+    options: &LoadOptions,
+    mut make: impl FnMut((CacheType, CacheType)) -> Option<T>,
+) -> Result<(T, (CacheType, CacheType)), EngineError> {
     let (key, value) = (options.cache_type_k, options.cache_type_v);
     let mut tries = vec![(key, value), (key, CacheType::F16), (CacheType::F16, CacheType::F16)];
     tries.dedup();
     let mut reason = None;
     for cache_types in tries {
-        let params = context_params(options, model.n_params(), size, cache_types);
-        let params = with_abort(params, Arc::clone(abort));
-        let (context, lines) = log_lines_of(LogLevel::Error, || model.new_context(backend, params));
-        if let Ok(context) = context {
-            return Ok(NewContext { context, size, cache_types });
+        let (made, lines) = log_lines_of(LogLevel::Error, || make(cache_types));
+        if let Some(made) = made {
+            return Ok((made, cache_types));
         }
         // The first refusal is of what was asked for.
         reason.get_or_insert_with(|| told(&lines));
     }
-    Err(EngineError::NoContext { context: size, reason: reason.unwrap_or_default() })
+    Err(EngineError::NoContext { context, reason: reason.unwrap_or_default() })
 }
 
-fn context_params(options: &LoadOptions, parameters: u64, size: u32, (key, value): (CacheType, CacheType)) -> LlamaContextParams {
+/// What a context must hold.
+struct Shape {
+    /// Tokens, of all sequences together.
+    size: u32,
+    cache_types: (CacheType, CacheType),
+    /// Sequences that share the cache's cells; a recurrent state has each its own.
+    sequences: u32,
+}
+
+/// The parameters of a context, the same for the plan and for the load: what differs would be missing from the plan.
+fn context_params(options: &LoadOptions, parameters: u64, shape: &Shape) -> LlamaContextParams {
+    let &Shape { size, cache_types: (key, value), sequences } = shape;
     let flash = match options.flash_attention {
         true => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
         false => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
     };
     let threads = options.threads.unwrap_or_else(|| if parameters < SMALL_MODEL { 1 } else { physical_cores() });
     let threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
-    let sequences = u32::try_from(sequences(options)).unwrap_or(1);
     // llama.cpp has room for one row of logits of each sequence, and aborts where a batch has fewer rows than that.
     let batch = options.batch.max(sequences).clamp(1, size);
-    LlamaContextParams::default()
+    let outputs = u32::try_from(outputs(options)).unwrap_or(u32::MAX).min(batch);
+    with_max_outputs(LlamaContextParams::default(), outputs)
         .with_n_ctx(NonZeroU32::new(size))
         .with_n_batch(batch)
         .with_n_ubatch(batch)
@@ -319,6 +368,12 @@ pub(super) fn sequences(options: &LoadOptions) -> usize {
     // Each has a token at least.
     let context = options.context.unwrap_or(MAX_SEQUENCES).max(1);
     options.hot.clamp(1, MAX_SEQUENCES.min(context)) as usize
+}
+
+/// Rows of one batch that may ask for logits: for each sequence the next token, and as many as are guessed at once. llama.cpp
+/// reserves memory for them, and aborts where a batch has more.
+pub(super) fn outputs(options: &LoadOptions) -> usize {
+    sequences(options) * OUTPUTS_PER_SEQUENCE
 }
 
 /// Physical cores, but no more than this process may use: a second thread on a core slows decoding down.

@@ -176,7 +176,7 @@ fn quality(
         Against::Text | Against::Kept(_) => None,
     };
     let mut score = Score { against, kept, places: 0, nll: 0.0, compared: 0, divergence: 0.0, same_best: 0 };
-    let rows_with_logits = (LOGIT_BYTES / (vocabulary * size_of::<f32>()).max(1)).clamp(1, cache.batch_size());
+    let rows_with_logits = (LOGIT_BYTES / (vocabulary * size_of::<f32>()).max(1)).clamp(1, cache.outputs());
     let total = windows.iter().map(Vec::len).sum();
     let mut done = 0;
     for window in windows {

@@ -17,6 +17,7 @@ mod text;
 mod thinking;
 mod transcripts;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -30,8 +31,9 @@ pub use self::disk::remove_transcript;
 use self::cache::{Cache, Decoded, Row};
 use self::disk::Disk;
 use self::job::{After, Job};
-use self::load::{ModelFile, NewContext, llama_backend, load_model, new_context, sequences};
+use self::load::{ModelFile, NewContext, llama_backend, load_model, new_context, outputs, sequences};
 use self::prompt::Prompt;
+use self::reply::Reply;
 use self::safe::SpecialTexts;
 use self::transcripts::Transcripts;
 use crate::backend::{Backend, Heard, Interrupt, Next, Sink};
@@ -114,7 +116,7 @@ pub(crate) fn with_llama(
         Some(folder) => Some(Disk::new(folder.clone(), options.kv_disk_bytes, file.fingerprint(&options.source, options, cache_types)?)),
         None => None,
     };
-    let cache = Cache::new(&model, context, Arc::clone(&interrupt.abort));
+    let cache = Cache::new(&model, context, outputs(options), Arc::clone(&interrupt.abort));
     let draft = options.draft && cache.is_cuttable();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|now| i64::try_from(now.as_secs()).ok());
     let specials = SpecialTexts::new(&model, template.source());
@@ -170,9 +172,9 @@ impl Backend for Llama<'_> {
             Err(error) => return sink.finish(Err(error)),
         };
         let sampling = sample::resolve(&request.sampling, &self.info.sampling);
-        match Job::new(self.model, request, prompt, sampling, self.draft, sink) {
-            Ok(job) => self.jobs.push(job),
-            Err((error, sink)) => sink.finish(Err(error)),
+        match Reply::new(self.model, Rc::new(prompt.rendered), sampling) {
+            Ok(reply) => self.jobs.push(Job::new(request, reply, prompt.tokens, self.draft, sink)),
+            Err(error) => sink.finish(Err(error)),
         }
     }
 

@@ -128,14 +128,8 @@ impl<'model> Transcripts<'model> {
     /// that one is decoded anew for its logits. `None`: all sequences are in use.
     pub(super) fn place(&mut self, name: &str, prompt: &[LlamaToken], messages: &[Message]) -> Option<Placed> {
         let start = Instant::now();
-        let most = prompt.len().saturating_sub(1);
         let own = self.find(name);
-        let (kept, mut lost) = match (own, &self.disk) {
-            (None, Some(disk)) => disk.tokens(name).map_or_else(|lost| (None, Some(lost)), |kept| (kept, None)),
-            _ => (None, None),
-        };
-        let own_common = own.map(|own| self.held(own)).or(kept.as_deref()).map_or(0, |tokens| common_prefix(tokens, prompt)).min(most);
-        let (mut source, common) = self.best_source(own, kept.is_some(), own_common, prompt);
+        let (mut source, common, mut lost) = self.look(own, name, prompt);
         let Some(sequence) = own.or_else(|| self.free(&source)) else {
             // The source itself may be the only one that can go: it is found on disk then.
             return if self.evict() { self.place(name, prompt, messages) } else { None };
@@ -199,6 +193,18 @@ impl<'model> Transcripts<'model> {
             miss = Some(miss.map_or_else(|| words.clone(), |miss| format!("{miss}; {words}")));
         }
         Some(Placed { sequence, restore_ms, miss })
+    }
+
+    /// Where `name` finds the beginning of `prompt`, how much of it, and why its file is of no use.
+    fn look(&self, own: Option<usize>, name: &str, prompt: &[LlamaToken]) -> (Source, usize, Option<String>) {
+        let (kept, lost) = match (own, &self.disk) {
+            (None, Some(disk)) => disk.tokens(name).map_or_else(|lost| (None, Some(lost)), |kept| (kept, None)),
+            _ => (None, None),
+        };
+        let most = prompt.len().saturating_sub(1);
+        let own_common = own.map(|own| self.held(own)).or(kept.as_deref()).map_or(0, |tokens| common_prefix(tokens, prompt)).min(most);
+        let (source, common) = self.best_source(own, kept.is_some(), own_common, prompt);
+        (source, common, lost)
     }
 
     /// Where the longest beginning of `prompt` is, and how long it is, where that is worth leaving what `own` holds.

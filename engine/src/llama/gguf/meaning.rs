@@ -117,7 +117,7 @@ fn experts(own: &Own<'_>) -> Result<(), String> {
     if experts > 0 && used == 0 {
         return Err(own.wrong("expert_used_count", "a model with experts uses some"));
     }
-    if groups > 0 && (groups >= experts || groups > 1 && (experts % groups != 0 || groups_used == 0 || groups_used >= groups)) {
+    if groups > 0 && (groups >= experts || groups > 1 && (!experts.is_multiple_of(groups) || groups_used == 0 || groups_used >= groups)) {
         return Err(own.wrong("expert_group_count", "the experts cannot be parted so"));
     }
     Ok(())

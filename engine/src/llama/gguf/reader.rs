@@ -53,6 +53,8 @@ fn width(number: u32) -> Result<u64, String> {
 pub(super) struct Reader<R> {
     pub(super) file: R,
     pub(super) at: u64,
+    /// Entries of the last array of texts.
+    pub(super) last_texts: u64,
     pub(super) size: u64,
 }
 
@@ -137,6 +139,7 @@ impl<R: Read + Seek> Reader<R> {
         let number = self.u32()?;
         if number == kind::TEXT {
             let texts = self.texts()?;
+            self.last_texts = texts;
             for _ in 0..texts {
                 let bytes = self.count(1)?;
                 self.skip(bytes)?;
