@@ -25,7 +25,7 @@ pub struct GgufHeader {
     pub name: Option<String>,
     /// There is a chat template that is not empty.
     pub has_template: bool,
-    /// The marker by which the chat template writes a tool call, where it is of a known family.
+    /// How the chat template writes a tool call, where it is of a known family: the marker that begins one.
     pub tool_format: Option<String>,
     /// How the weights are quantised, such as `Q4_K_M`; the commonest type where the file does not say.
     pub quant: Option<String>,

@@ -1,7 +1,7 @@
 //! Damaged GGUFs: 10,000 headers, each broken in its own way, are read or refused at once; what is read does not bring llama.cpp down.
 //!
-//! The mutations come from a fixed seed. To see one that ends the process: the number of the one being loaded is the name of the file
-//! in the test's folder, which a crash leaves behind.
+//! The mutations come from a fixed seed. One that ends the process leaves its file behind in a temporary folder, with its number for a
+//! name.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod support;
@@ -53,8 +53,8 @@ fn small() -> Vec<u8> {
 /// Where the header of `bytes` ends: before its tensors' data, which is nearly all of the rest.
 fn header_end(bytes: &[u8]) -> usize {
     let last = b"output_norm.weight";
-    let mut names = bytes.windows(last.len()).enumerate().filter(|(_, window)| window == last);
-    names.next_back().map_or(bytes.len(), |(at, _)| at + 100).min(bytes.len())
+    let mut names = bytes.windows(last.len()).enumerate().rev().filter(|(_, window)| window == last);
+    names.next().map_or(bytes.len(), |(at, _)| at + 100).min(bytes.len())
 }
 
 /// Breaks `bytes` in one to three places.
@@ -113,7 +113,6 @@ async fn ten_thousand_damaged_headers() {
     let header = header_end(&whole);
     assert!(read(&whole).is_ok() && header < whole.len());
     let mut random = Random(0x5EED_0F9A_6E20);
-    // Kept when the process ends in the middle.
     let folder = tempfile::tempdir().unwrap();
     let (mut accepted, mut loaded, mut refused) = (0, 0, 0);
     for number in 0..MUTATIONS {
@@ -142,6 +141,55 @@ async fn ten_thousand_damaged_headers() {
     assert!(refused > 5_000 && accepted > LOADED && loaded > 50, "refused {refused}, accepted {accepted}, loaded {loaded}");
 }
 
+/// `gguf` with the value `index` of its metadata replaced by each of a list of bad ones.
+fn with_bad_value(gguf: &Gguf, index: usize) -> Vec<Gguf> {
+    let numbers = [0, 1, 2, 3, 5, 31, 33, 64, 127, 512, 513, 4096, 0x7fff_ffff, 0x8000_0000, u32::MAX];
+    let floats = [0.0, -1.0, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE, f32::MAX];
+    let mut values: Vec<Value> = match &gguf.metadata[index].1 {
+        Value::Texts(texts) => {
+            let shorter = Value::Texts(texts[..texts.len() / 2].to_vec());
+            let other = Value::Texts(texts.iter().enumerate().map(|(number, _)| format!("\u{1}{number}")).collect());
+            vec![shorter, other]
+        }
+        Value::I32s(all) => vec![Value::I32s(all[..1].to_vec()), Value::I32s(vec![-1; all.len()]), Value::I32s(vec![6; all.len()])],
+        _ => numbers.map(Value::U32).to_vec(),
+    };
+    values.extend(floats.map(Value::F32));
+    values.extend([Value::Bool(false), Value::Text(String::new()), Value::Text("\u{1}\u{10ffff}".into())]);
+    values.extend([Value::Texts(Vec::new()), Value::I32s(Vec::new()), Value::I32s(vec![0; 3]), Value::I32s(vec![-1; 600])]);
+    let replaced = |value: Value| {
+        let mut gguf = gguf.clone();
+        gguf.metadata[index].1 = value;
+        gguf
+    };
+    values.into_iter().map(replaced).collect()
+}
+
+#[tokio::test]
+async fn every_value_at_its_worst() {
+    let shape = Shape { layers: 1, width: 32, heads: 1, feed_forward: 32, ..TINY };
+    let folder = tempfile::tempdir().unwrap();
+    let (mut accepted, mut loaded) = (0, 0);
+    let kinds = ["llama", "qwen3", "gemma3"].map(|architecture| models::random(&Shape { architecture, ..shape }, 1));
+    for gguf in kinds.into_iter().chain([models::recurrent(1)]) {
+        let architecture = read(&gguf.to_bytes()).unwrap().architecture.unwrap();
+        for index in 0..gguf.metadata.len() {
+            for (number, bad) in with_bad_value(&gguf, index).into_iter().enumerate() {
+                let bytes = bad.to_bytes();
+                if read(&bytes).is_err() {
+                    continue;
+                }
+                accepted += 1;
+                let path = folder.path().join(format!("{architecture} {} {number}.gguf", gguf.metadata[index].0));
+                std::fs::write(&path, bytes).unwrap();
+                loaded += usize::from(load(&path).await);
+                std::fs::remove_file(&path).unwrap();
+            }
+        }
+    }
+    assert!(accepted > 500 && loaded > 100, "accepted {accepted}, loaded {loaded}");
+}
+
 fn refusal(change: impl FnOnce(&mut Gguf)) -> String {
     let mut gguf = models::random(&TINY, 1);
     change(&mut gguf);
@@ -162,6 +210,12 @@ fn what_would_end_the_process_is_refused() {
     check(&number("llama.attention.head_count_kv", 3), "2 heads cannot share 3");
     check(&number("llama.rope.dimension_count", 31), "`llama.rope.dimension_count` is 31");
     check(&number("llama.rope.dimension_count", 64), "`llama.rope.dimension_count` is 64");
+    check(&number("llama.rope.dimension_count", 16), "`llama.rope.dimension_count` is 16");
+    check(&number("llama.attention.value_length", 16), "`llama.attention.value_length` is 16");
+    check(&number("llama.context_length", u32::MAX), "`llama.context_length` is 4294967295");
+    let mut gemma = models::sliding_window(64, 1);
+    gemma.set("gemma3.rope.dimension_count", Value::U32(0));
+    assert!(read(&gemma.to_bytes()).unwrap_err().contains("`gemma3.rope.dimension_count` is 0; this architecture needs it"));
     check(&|gguf| gguf.set("llama.attention.layer_norm_rms_epsilon", Value::F32(f32::NAN)), "is NaN");
     check(&number("general.alignment", 24), "no power of two");
     check(&number("general.alignment", 0), "no power of two");

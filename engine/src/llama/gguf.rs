@@ -134,26 +134,25 @@ fn read_tokens(reader: &mut Reader<impl Read + Seek>) -> Result<Value, String> {
     Ok(Value::Number(tokens, kind::ARRAY))
 }
 
-/// The marker by which a template of a known family says that a tool is called.
+/// How a template of a known family writes a tool call: the marker that begins it, or two where the first is shared by families.
 fn tool_format(template: &str) -> Option<&'static str> {
-    // The more special come first: some families use the name of another in a comment or in the system block.
-    const MARKERS: [&str; 14] = [
-        "<minimax:tool_call>",
-        "<｜tool▁calls▁begin｜>",
-        "<|tool_calls_section_begin|>",
-        "<|start|>assistant<|channel|>",
-        "<|python_tag|>",
-        "[TOOL_CALLS]",
-        "<|tool_call|>",
-        "<|START_ACTION|>",
-        "<start_function_call>",
-        "<function=",
-        "<arg_key>",
-        "<|tool_call>",
-        "<TOOLCALL>",
-        "<tool_call>",
+    // What is looked for, and what is shown. The more special come first: `<tool_call>` begins the calls of several families.
+    const MARKERS: [(&str, &str); 13] = [
+        ("<minimax:tool_call>", "<minimax:tool_call>"),
+        ("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁begin｜>"),
+        ("<|tool_calls_section_begin|>", "<|tool_calls_section_begin|>"),
+        ("<|channel|>commentary", "<|channel|>commentary"),
+        ("<|python_tag|>", "<|python_tag|>"),
+        ("[TOOL_CALLS]", "[TOOL_CALLS]"),
+        ("<|tool_call|>", "<|tool_call|>"),
+        ("<|START_ACTION|>", "<|START_ACTION|>"),
+        ("<start_function_call>", "<start_function_call>"),
+        ("<function=", "<tool_call> <function=…>"),
+        ("<arg_key>", "<tool_call> <arg_key>"),
+        ("<TOOLCALL>", "<TOOLCALL>"),
+        ("<tool_call>", "<tool_call>"),
     ];
-    MARKERS.into_iter().find(|marker| template.contains(marker))
+    MARKERS.iter().find(|(marker, _)| template.contains(marker)).map(|(_, shown)| *shown)
 }
 
 /// Which part of how many the file is; `None`: it is the whole model.
@@ -240,7 +239,7 @@ impl Tensor {
             format!("its tensor `{}` has the type {kind}, which this llama.cpp does not know; choose another quant", name.escape_debug())
         };
         let (block, size) = block_and_size(kind).ok_or_else(unknown)?;
-        if shape[0].unsigned_abs() % block != 0 {
+        if !shape[0].unsigned_abs().is_multiple_of(block) {
             return Err(wrong(&format!("has rows of {}, which is no multiple of {block}", shape[0])));
         }
         let bytes = (elements / block).checked_mul(size).ok_or_else(|| wrong("has an impossible size"))?;

@@ -10,6 +10,95 @@ const MAX_LAYERS: u64 = 512;
 /// `LLAMA_MAX_EXPERTS`.
 const MAX_EXPERTS: u64 = 1024;
 
+/// Architectures whose graph asserts `n_embd_head == n_rot` (llama.cpp's `src/models/*.cpp`, by
+/// `grep -l '^ *GGML_ASSERT(n_embd_head == n_rot)'`).
+const WHOLE_HEADS: [&str; 61] = [
+    "apertus",
+    "arcee",
+    "arctic",
+    "baichuan",
+    "chameleon",
+    "codeshell",
+    "cogvlm",
+    "cohere2moe",
+    "dbrx",
+    "deci",
+    "deepseek",
+    "dots1",
+    "dream",
+    "ernie4_5",
+    "ernie4_5-moe",
+    "exaone",
+    "exaone-moe",
+    "exaone4",
+    "falcon",
+    "granite",
+    "granite_swa",
+    "granitemoe",
+    "graniteswitch",
+    "grok",
+    "grovemoe",
+    "hunyuan-dense",
+    "hunyuan-moe",
+    "hunyuan_vl",
+    "hy_v3",
+    "internlm2",
+    "jais2",
+    "llada",
+    "llada-moe",
+    "llama",
+    "llama-embed",
+    "llama4",
+    "maincoder",
+    "mellum",
+    "mistral3",
+    "olmo",
+    "olmo2",
+    "olmoe",
+    "orion",
+    "paddleocr",
+    "pangu-embedded",
+    "plamo",
+    "pockettts",
+    "qwen2",
+    "qwen2moe",
+    "qwen2vl",
+    "qwen3",
+    "qwen3moe",
+    "qwen3vl",
+    "qwen3vlmoe",
+    "rnd1",
+    "seed_oss",
+    "smallthinker",
+    "smollm3",
+    "starcoder2",
+    "talkie",
+    "xverse",
+];
+/// Others that turn a part of each head, and so at least something.
+const PARTS_OF_HEADS: [&str; 20] = [
+    "chatglm",
+    "command-r",
+    "cohere2",
+    "deepseek2",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "gemma3n",
+    "gemma4",
+    "glm4",
+    "glm4moe",
+    "gpt-oss",
+    "lfm2",
+    "minimax-01",
+    "minimax-m2",
+    "nemotron",
+    "phi2",
+    "phi3",
+    "qwen",
+    "stablelm",
+];
+
 /// The values of one architecture, by the key behind its name.
 struct Own<'a> {
     values: &'a BTreeMap<String, Value>,
@@ -55,6 +144,8 @@ pub(super) fn check(values: &BTreeMap<String, Value>) -> Result<(), String> {
     let own = Own { values, architecture };
     // `llama_model_base::load_hparams`
     own.between("block_count", 1, MAX_LAYERS)?;
+    // Read as a signed number in several places.
+    own.between("context_length", 0, u64::from(i32::MAX.unsigned_abs()))?;
     own.between("nextn_predict_layers", 0, own.number("block_count").unwrap_or(MAX_LAYERS))?;
     experts(&own)?;
     heads(&own)?;
@@ -66,8 +157,8 @@ pub(super) fn check(values: &BTreeMap<String, Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// Heads as the graph needs them: `ggml_mul_mat` asserts that query heads share KV heads evenly, and `ggml_compute_forward_rope` that
-/// what it turns are pairs inside a head. Neither is asserted at loading; the first reply would end the process.
+/// Heads as the graph needs them: `ggml_mul_mat` asserts that query heads share KV heads evenly, and `ggml_rms_norm` that its epsilon is
+/// not negative. Neither is asserted at loading; the first reply would end the process.
 fn heads(own: &Own<'_>) -> Result<(), String> {
     let list = |key: &str| match own.get(key) {
         Some(Value::Number(number, _)) => vec![*number],
@@ -80,18 +171,13 @@ fn heads(own: &Own<'_>) -> Result<(), String> {
         let of = |list: &[u64]| if list.len() == 1 { list.first().copied() } else { list.get(layer).copied() };
         if let (Some(heads), Some(kv_heads)) = (of(&heads), of(&kv_heads))
             && kv_heads > 0
-            && heads % kv_heads != 0
+            && !heads.is_multiple_of(kv_heads)
         {
             let says = format!("{heads} heads cannot share {kv_heads}");
             return Err(damaged(&format!("`{}.attention.head_count_kv`: {says}", own.architecture.escape_debug())));
         }
     }
-    if let Some(rope) = own.number("rope.dimension_count") {
-        let head = own.number("attention.key_length").unwrap_or(u64::MAX);
-        if rope % 2 != 0 || rope > head {
-            return Err(own.wrong("rope.dimension_count", "it is even and no more than a head has"));
-        }
-    }
+    rope(own)?;
     for key in ["attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"] {
         if let Some(Value::Float(epsilon)) = own.get(key)
             && !(0.0..1.0).contains(epsilon)
@@ -101,6 +187,32 @@ fn heads(own: &Own<'_>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What is turned by position in each head: `ggml_compute_forward_rope` asserts pairs inside a head and does not end for none of them, and
+/// the graphs of many architectures assert whole heads.
+fn rope(own: &Own<'_>) -> Result<(), String> {
+    let width = || match (own.get("embedding_length"), own.get("attention.head_count")) {
+        (Some(Value::Number(width, _)), Some(Value::Number(heads, _))) => width.checked_div(*heads),
+        _ => None,
+    };
+    let (key, value) = (own.number("attention.key_length").or_else(width), own.number("attention.value_length").or_else(width));
+    let turns_whole = WHOLE_HEADS.contains(&own.architecture);
+    if turns_whole && key.is_some() && value.is_some() && key != value {
+        return Err(own.wrong("attention.value_length", "in this architecture it is that of the keys"));
+    }
+    match own.number("rope.dimension_count") {
+        Some(rope) if !rope.is_multiple_of(2) || key.is_some_and(|key| rope > key) => {
+            Err(own.wrong("rope.dimension_count", "it is even and no more than a head has"))
+        }
+        Some(rope) if turns_whole && key.is_some_and(|key| rope != key) => {
+            Err(own.wrong("rope.dimension_count", "in this architecture it is the whole head"))
+        }
+        Some(0) if turns_whole || PARTS_OF_HEADS.contains(&own.architecture) => {
+            Err(own.wrong("rope.dimension_count", "this architecture needs it"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Experts as `llama_model_base::load_hparams` asserts them.
