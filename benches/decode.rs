@@ -32,7 +32,7 @@ fn main() {
     let repetitions = number(0).unwrap_or(REPETITIONS) as usize;
     let threads = number(1).filter(|threads| *threads > 0);
     let measure = |path: &Path, repetitions: usize, prompts: &[&str], tools: &[ToolSchema]| {
-        let options = LoadOptions { context: Some(2048), threads, ..LoadOptions::new(ModelSource::File(path.into())) };
+        let options = LoadOptions { context: Some(2048), threads, draft: false, ..LoadOptions::new(ModelSource::File(path.into())) };
         measure(&options, repetitions, prompts, tools)
     };
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/demo/demo.gguf");
