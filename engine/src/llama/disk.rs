@@ -76,8 +76,6 @@ pub(super) fn sampled_hash(length: u64, mut read: impl FnMut(u64, &mut [u8]) -> 
 pub(super) struct Kept {
     pub(super) tokens: Vec<LlamaToken>,
     pub(super) messages: Vec<Message>,
-    /// Tokens before the last reply.
-    pub(super) reply: usize,
     pub(super) state: Vec<u8>,
     pub(super) checkpoints: Vec<Checkpoint>,
 }
@@ -87,7 +85,6 @@ struct Head {
     fingerprint: Fingerprint,
     transcript: String,
     tokens: usize,
-    reply: usize,
     state: usize,
     /// Tokens before each checkpoint, and its bytes.
     checkpoints: Vec<(usize, usize)>,
@@ -137,7 +134,6 @@ impl Disk {
             fingerprint: self.fingerprint.clone(),
             transcript: transcript.into(),
             tokens: kept.tokens.len(),
-            reply: kept.reply,
             state: kept.state.len(),
             checkpoints: checkpoints.collect(),
             messages: kept.messages.clone(),
@@ -197,16 +193,7 @@ impl Disk {
         self.tokens_at(&self.path(transcript))
     }
 
-    /// The tokens of a transcript, and how many stand before its last reply.
-    pub(super) fn reply(&self, transcript: &str) -> Option<(Vec<LlamaToken>, usize)> {
-        self.beginning(&self.path(transcript)).ok().flatten()
-    }
-
     fn tokens_at(&self, path: &Path) -> Result<Option<Vec<LlamaToken>>, String> {
-        Ok(self.beginning(path)?.map(|(tokens, _)| tokens))
-    }
-
-    fn beginning(&self, path: &Path) -> Result<Option<(Vec<LlamaToken>, usize)>, String> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -216,7 +203,7 @@ impl Disk {
         let head = self.head(&mut file)?;
         let mut tokens = vec![0; head.tokens.saturating_mul(4)];
         file.read_exact(&mut tokens).map_err(|_| DAMAGED)?;
-        Ok(Some((tokens_of(&tokens), head.reply)))
+        Ok(Some(tokens_of(&tokens)))
     }
 
     /// Reads a header and checks that it is of this model and settings, and of no more bytes than the file has.
@@ -285,7 +272,7 @@ impl Disk {
         let tokens = tokens_of(take(head.tokens * 4));
         let state = take(head.state).to_vec();
         let checkpoints = head.checkpoints.iter().map(|(tokens, bytes)| Checkpoint { tokens: *tokens, state: take(*bytes).into() });
-        Ok(Kept { tokens, reply: head.reply, state, checkpoints: checkpoints.collect(), messages: head.messages })
+        Ok(Kept { tokens, state, checkpoints: checkpoints.collect(), messages: head.messages })
     }
 
     /// Makes `to` another name of `from`. `false`: there is no `from`.
@@ -326,7 +313,6 @@ mod tests {
         Kept {
             tokens: (0..count).map(LlamaToken).collect(),
             messages: vec![Message::new(Role::User, "hi")],
-            reply: 3,
             state: vec![7; 1000],
             checkpoints: vec![Checkpoint { tokens: 2, state: vec![1; 10].into() }, Checkpoint { tokens: 3, state: vec![2; 20].into() }],
         }
