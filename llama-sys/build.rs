@@ -60,7 +60,7 @@ fn llama_version(source: &Path) -> String {
 }
 
 fn compile(includes: &[PathBuf]) {
-    let files = ["guard", "chat", "reply", "trigger", "grammar", "info", "plan"];
+    let files = ["guard", "attention", "chat", "reply", "trigger", "grammar", "info", "plan"];
     cc::Build::new()
         .cpp(true)
         .std("c++17")

@@ -342,8 +342,7 @@ fn context_params(options: &LoadOptions, parameters: u64, shape: &Shape) -> Llam
         true => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
         false => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
     };
-    let threads = options.threads.unwrap_or_else(|| if parameters < SMALL_MODEL { 1 } else { physical_cores() });
-    let threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
+    let threads = i32::try_from(threads(options, parameters)).unwrap_or(i32::MAX);
     // llama.cpp has room for one row of logits of each sequence, and aborts where a batch has fewer rows than that.
     let batch = options.batch.max(sequences).clamp(1, size);
     let outputs = u32::try_from(outputs(options)).unwrap_or(u32::MAX).min(batch);
@@ -380,6 +379,11 @@ pub(super) fn outputs(options: &LoadOptions) -> usize {
 fn physical_cores() -> u32 {
     let usable = std::thread::available_parallelism().map_or(usize::MAX, std::num::NonZero::get);
     u32::try_from(num_cpus::get_physical().min(usable)).unwrap_or(1)
+}
+
+/// Threads for a model of so many `parameters`.
+fn threads(options: &LoadOptions, parameters: u64) -> u32 {
+    options.threads.unwrap_or_else(|| if parameters < SMALL_MODEL { 1 } else { physical_cores() }).max(1)
 }
 
 fn kv_type(cache_type: CacheType) -> KvCacheType {
