@@ -8,7 +8,7 @@ use llama_sys::llama_cpp_2::token::LlamaToken;
 use llama_sys::llama_cpp_2::vocab::LlamaVocab;
 
 use super::cache::{Cache, Decoded, Row, Share};
-use super::disk::{Disk, Kept};
+use super::disk::{Disk, Kept, KeptState};
 use super::prompt::{cache_miss, common_prefix};
 use super::{count, milliseconds};
 use crate::{EngineError, ForkPoint, Message};
@@ -210,9 +210,9 @@ impl<'model> Transcripts<'model> {
     }
 
     /// Fills an empty sequence from what was kept; the messages that were kept with it.
-    fn restore(&mut self, sequence: usize, kept: Kept, transcript: &mut Transcript) -> Result<Vec<Message>, String> {
+    fn restore(&mut self, sequence: usize, (kept, state): (Kept, KeptState), transcript: &mut Transcript) -> Result<Vec<Message>, String> {
         loop {
-            if self.cache.restore(sequence, Share::Whole, &kept.state, kept.tokens.len()) {
+            if self.cache.restore(sequence, Share::Whole, state.bytes(), kept.tokens.len()) {
                 transcript.tokens = kept.tokens;
                 transcript.checkpoints = kept.checkpoints;
                 return Ok(kept.messages);
@@ -268,15 +268,10 @@ impl<'model> Transcripts<'model> {
         if is_covered(disk, &transcript.name, &transcript.tokens, self.cache.is_cuttable()) {
             return;
         }
-        if let Some(state) = self.cache.state(sequence, Share::Whole) {
-            let kept = Kept {
-                tokens: transcript.tokens.clone(),
-                messages: transcript.messages.clone(),
-                state,
-                checkpoints: transcript.checkpoints.clone(),
-            };
-            let _ = disk.save(&transcript.name, &kept);
-        }
+        let kept =
+            Kept { tokens: transcript.tokens.clone(), messages: transcript.messages.clone(), checkpoints: transcript.checkpoints.clone() };
+        let size = self.cache.state_size(sequence, Share::Whole);
+        let _ = disk.save(&transcript.name, &kept, size, |state| self.cache.write_state(sequence, Share::Whole, state));
     }
 
     /// Writes one transcript to disk that has been idle for a while; when to call again.
