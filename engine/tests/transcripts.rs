@@ -249,7 +249,24 @@ impl Random {
     }
 }
 
-/// Appends, forks, cancels, edits, spills and restarts at random. Every reply must be the one of an engine that reads its prompt anew.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| (entry.path(), fs::read(entry.path()).unwrap())).collect()
+}
+
+/// The folder as a kill leaves it: nothing of what the end wrote, and of what stood there before perhaps one file torn.
+fn killed(folder: &Path, before: &[(PathBuf, Vec<u8>)], random: &mut Random) {
+    for (path, _) in files(folder) {
+        fs::remove_file(path).unwrap();
+    }
+    let torn = random.below(4);
+    for (number, (path, bytes)) in (0..).zip(before) {
+        let length = if number == torn { bytes.len() / 2 } else { bytes.len() };
+        fs::write(path, &bytes[..length]).unwrap();
+    }
+}
+
+/// Appends, forks, cancels, edits, spills, kills and restarts at random. Every reply must be the one of an engine that reads its prompt anew.
 #[tokio::test]
 async fn random_work_leaves_every_transcript_as_a_cold_prefill() {
     let rounds: u64 = std::env::var("PAGURO_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(120);
@@ -281,7 +298,11 @@ async fn random_work_leaves_every_transcript_as_a_cold_prefill() {
                     messages.pop();
                 }
                 1 => {
+                    let before = files(&place.kv());
                     drop(engine);
+                    if random.below(2) == 0 {
+                        killed(&place.kv(), &before, &mut random);
+                    }
                     engine = place.load(limits).await;
                     messages.pop();
                 }
