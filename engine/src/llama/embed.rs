@@ -2,6 +2,8 @@
 //! next and what goes into a batch is decided here; the batch itself is `model`'s.
 
 mod model;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

@@ -128,8 +128,7 @@ impl Loaded {
         let backend = llama_backend()?;
         // What it takes has been looked at by then, with a context of another kind than that of a model to talk to.
         plan::check_embedder(backend, &file, options)?;
-        let loading =
-            LoadOptions { gpu_layers: options.gpu_layers, ignore_plan: true, ..LoadOptions::new(options.source.clone()) };
+        let loading = LoadOptions { gpu_layers: options.gpu_layers, ignore_plan: true, ..LoadOptions::new(options.source.clone()) };
         let model = load_model(backend, &file, &loading, progress)?;
         let shape = Shape::new(&model, &file, options)?;
         let params = with_abort(shape.params(), Arc::clone(abort));

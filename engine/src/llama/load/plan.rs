@@ -48,7 +48,10 @@ impl Plan {
         }
         let file = ModelFile::open(&options.source)?;
         let backend = llama_backend()?;
-        let planner = Planner { embedder: options.embedder.as_ref().map(|options| embedder_memory(backend, options)).transpose()?.unwrap_or_default(), ..Planner::new(backend, &file, options, machine)? };
+        let planner = Planner {
+            embedder: options.embedder.as_ref().map(|options| embedder_memory(backend, options)).transpose()?.unwrap_or_default(),
+            ..Planner::new(backend, &file, options, machine)?
+        };
         let (memory, cache_types) = planner.measure_asked()?;
         let mut plan = planner.plan(&memory, planner.asked, cache_types);
         plan.largest_context = planner.largest(cache_types)?;
