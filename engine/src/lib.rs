@@ -16,6 +16,9 @@ mod options;
 mod plan;
 mod schema;
 mod scripted;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod thread;
 
 pub use embed::{EmbedKind, EmbedRequest, EmbedderOptions, Embedding, Embeddings};

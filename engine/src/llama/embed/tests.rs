@@ -1,16 +1,13 @@
 //! Step by step, without the model thread: what waits for what, what an abort leaves behind, and when the model is unloaded.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-#[path = "../../../tests/support/mod.rs"]
-mod support;
-
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use self::support::encoder;
 use super::*;
+use crate::support::encoder;
 use crate::{EmbedRequest, ModelSource};
 
 /// An embedder on its own, and what keeps it going.
