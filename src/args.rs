@@ -120,10 +120,27 @@ pub enum ModelCommand {
     },
     /// Say what a model would take and whether it fits, without loading it
     Plan(PlanArgs),
+    /// Print the vectors of texts as JSON, one line for each
+    Embed(EmbedArgs),
     /// Measure how fast a model is here, and with a text what a smaller cache costs
     Bench(BenchArgs),
     /// Try settings on this machine and say which are the fastest
     Tune(TuneArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct EmbedArgs {
+    /// The texts; without any, the lines of standard input
+    pub text: Vec<String>,
+    /// They are texts to look for, not texts to be found
+    #[arg(long)]
+    pub query: bool,
+    /// Cuts a text that is too long to its beginning
+    #[arg(long)]
+    pub cut: bool,
+    /// An embedder's name or path; without it the configured one
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

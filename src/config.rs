@@ -90,10 +90,32 @@ impl Default for Engine {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Embedder {
+    /// A file, or the name of a model in the models folder.
     pub file: Option<PathBuf>,
+    /// Most tokens of one text.
+    pub context: Option<u32>,
+    /// What the embedder wants before a text to look for.
+    pub query_prefix: String,
+    /// What it wants before a text to be found.
+    pub document_prefix: String,
+    /// Unused for so many seconds it is unloaded.
+    pub idle_s: u64,
+}
+
+impl Default for Embedder {
+    fn default() -> Self {
+        let engine = engine::EmbedderOptions::new(engine::ModelSource::File(PathBuf::new()));
+        Self {
+            file: None,
+            context: engine.context,
+            query_prefix: engine.query_prefix,
+            document_prefix: engine.document_prefix,
+            idle_s: engine.idle.as_secs(),
+        }
+    }
 }
 
 /// Where `paguro model pull` fetches from.
@@ -196,6 +218,8 @@ impl Config {
             ("model.threads", model.threads.map(u64::from), 1, 1024),
             ("engine.hot", Some(self.engine.hot.into()), 1, 64),
             ("engine.kv_disk_mb", Some(self.engine.kv_disk_mb), 0, 1 << 30),
+            ("embedder.context", self.embedder.context.map(u64::from), 16, 65_536),
+            ("embedder.idle_s", Some(self.embedder.idle_s), 0, year),
             ("limits.max_steps", Some(limits.max_steps.into()), 1, 1_000),
             ("limits.max_tokens", Some(limits.max_tokens.into()), 1, u64::from(u32::MAX)),
             ("limits.timeout_s", Some(limits.timeout_s), 1, year),
@@ -298,6 +322,10 @@ pub const TEMPLATE: &str = "\
 
 [embedder]                     # finds notes by meaning
 # file = \"models/embed.gguf\"
+# context = 512                # most tokens of one text; by default the embedder's own, at most 512
+# query_prefix = \"query: \"    # what it wants before a text to look for, by default nothing; its model card says
+# document_prefix = \"passage: \"
+# idle_s = 300                 # unused for so long it is unloaded
 
 [telegram]                     # used by the always-on process
 # token_file = \"telegram.token\"
@@ -384,6 +412,8 @@ mod tests {
         check("[modle]\n", &[], "FILE, line 1: unknown key `modle`; did you mean `model`?");
         check("[telegram]\ntoken = 'x'", &[], "FILE, line 2: unknown key `token`; did you mean `token_file`?");
         check("", &[("PAGURO_MODEL_CONTEX", "1")], "PAGURO_MODEL_CONTEX: unknown key `contex`; did you mean `context`?");
+        check("[embedder]\nprefix = 'x'", &[], "FILE, line 2: unknown key `prefix`; did you mean `query_prefix`?");
+        check("[embedder]\ncontext = 8", &[], "FILE: `embedder.context` is 8; give a number from 16 to 65536");
         check("[limits]\nmax_steps = 0", &[], "FILE: `limits.max_steps` is 0; give a number from 1 to 1000");
         let size = "PAGURO_MODEL_MEMORY_LIMIT: `12XB` is not an amount of memory; give bytes, or a number with MB, GB, MiB or GiB";
         check("", &[("PAGURO_MODEL_MEMORY_LIMIT", "12XB")], size);

@@ -62,6 +62,8 @@ pub fn of_error(error: &anyhow::Error) -> (u8, &'static str) {
             | EngineError::BadScript { .. }
             | EngineError::NoContext { .. },
         ) => (BAD_INPUT, "bad_model"),
+        Some(EngineError::NoEmbedder | EngineError::NoSuchEmbedder { .. }) => (BAD_INPUT, "no_embedder"),
+        Some(EngineError::TextTooLong { .. }) => (BAD_INPUT, "text_too_long"),
         Some(EngineError::DoesNotFit { .. }) => (BAD_INPUT, "does_not_fit"),
         Some(EngineError::LoadCancelled) => (INTERRUPTED, "interrupted"),
         Some(_) => (FAILED, "model"),

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use agent::{Agent, Event, Limits, Settings, Stage, Toolbox};
 use anyhow::Result;
 use channels::terminal::{Format, Interrupt, Printer, check_session_name};
-use engine::{CacheType, Engine, LoadOptions, ModelSource, Plan};
+use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
 use memory::Store;
 use tokio::sync::mpsc;
 use tools::{OutputFolder, Workspace};
@@ -78,16 +78,46 @@ impl Context {
         if text == "demo" {
             return Ok(demo());
         }
-        // What was typed is looked for from here first, what is configured from the home; then a name in the models folder.
-        let models = self.home.data.join("models");
-        let mut places = vec![self.home.resolve(&name), models.join(&name), models.join(format!("{text}.gguf"))];
-        if given.is_some() {
-            places.insert(0, name.clone());
-        }
-        match places.iter().find(|place| place.is_file()) {
-            Some(place) => Ok(ModelSource::File(place.clone())),
+        match self.find(&name, given.is_some()) {
+            Some(place) => Ok(ModelSource::File(place)),
             None => Err(engine::EngineError::NoSuchModel { path: name }.into()),
         }
+    }
+
+    /// The file that is meant by `name`, if there is one.
+    fn find(&self, name: &Path, is_typed: bool) -> Option<PathBuf> {
+        // What was typed is looked for from here first, what is configured from the home; then a name in the models folder.
+        let models = self.home.data.join("models");
+        let mut places = vec![self.home.resolve(name), models.join(name), models.join(format!("{}.gguf", name.display()))];
+        if is_typed {
+            places.insert(0, name.to_owned());
+        }
+        places.into_iter().find(|place| place.is_file())
+    }
+
+    /// The configured embedder, or the one `given`, which has none of the configured one's settings; `None`: there is none.
+    pub fn embedder(&self, given: Option<&Path>) -> Option<EmbedderOptions> {
+        let (model, embedder) = (&self.config.model, &self.config.embedder);
+        let name = given.or(embedder.file.as_deref())?;
+        // One that is not there is an error when it is needed.
+        let file = self.find(name, given.is_some()).unwrap_or_else(|| if given.is_some() { name.into() } else { self.home.resolve(name) });
+        let options = EmbedderOptions {
+            gpu_layers: model.gpu_layers,
+            threads: model.threads,
+            memory_limit: model.memory_limit.map(|limit| limit.0),
+            ignore_plan: model.ignore_plan,
+            ..EmbedderOptions::new(ModelSource::File(file))
+        };
+        if given.is_some() {
+            return Some(options);
+        }
+        Some(EmbedderOptions {
+            context: embedder.context,
+            query_prefix: embedder.query_prefix.clone(),
+            document_prefix: embedder.document_prefix.clone(),
+            idle: Duration::from_secs(embedder.idle_s),
+            ..options
+        })
     }
 
     /// How to load it.
@@ -112,8 +142,7 @@ impl Context {
             draft: self.config.engine.draft,
             memory_limit: model.memory_limit.map(|limit| limit.0),
             ignore_plan: model.ignore_plan,
-            // One that is not there is the embedder's own error, not the model's.
-            embedder: self.config.embedder.file.as_ref().map(|file| self.home.resolve(file)).filter(|file| file.is_file()),
+            embedder: self.embedder(None),
             ..defaults
         })
     }

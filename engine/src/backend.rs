@@ -28,6 +28,10 @@ pub(crate) trait Backend {
     fn begin(&mut self, request: Box<Request>, sink: Sink);
     /// Works for one batch at most on the generations there are. Looks at each [`Sink::limit`].
     fn step(&mut self) -> Next;
+    /// Whether somebody waits for a generation that runs.
+    fn is_waited_for(&self) -> bool {
+        false
+    }
     /// A transcript `to` that begins as `from` does; returns the tokens that the two share now.
     fn fork(&mut self, from: &str, to: &str, at: ForkPoint) -> Result<u32, EngineError> {
         let _ = (to, at);
@@ -65,6 +69,17 @@ pub(crate) enum Next {
     Now,
     /// Then, or when a command has come.
     At(Instant),
+}
+
+impl Next {
+    /// The sooner of the two.
+    pub(crate) fn or_sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Now, _) | (_, Self::Now) => Self::Now,
+            (Self::At(one), Self::At(other)) => Self::At(one.min(other)),
+            (Self::Idle, next) | (next, Self::Idle) => next,
+        }
+    }
 }
 
 /// How others make the model thread look up from its work: a receiver that was dropped, a request of the owner's.

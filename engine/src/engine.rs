@@ -8,9 +8,14 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::backend::Interrupt;
+use crate::embed::{EmbedJob, NoChat, Waiting};
+use crate::llama::Embedder;
 use crate::measure::{Quality, QualityTest, Speed, SpeedTest};
 use crate::thread::{Command, DELTAS, Hearer, MAILBOX, Progress, Serve, run, with_backend};
-use crate::{BareTimes, EngineError, ForkPoint, Generation, LoadOptions, ModelInfo, Priority, Request};
+use crate::{
+    BareTimes, EmbedKind, EmbedRequest, EmbedderOptions, Embeddings, EngineError, ForkPoint, Generation, LoadOptions, ModelInfo, Priority,
+    Request,
+};
 
 /// Stack of the model thread. Some of llama.cpp's pre-tokenizers are regular expressions that recurse for each character of
 /// a word; a page that is never touched costs nothing.
@@ -41,11 +46,29 @@ impl Engine {
     /// # Errors
     /// What is wrong with the model, or [`EngineError::LoadCancelled`].
     pub async fn load(options: LoadOptions, progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static) -> Result<Self, EngineError> {
-        Self::start(progress, move |interrupt, progress, serve| with_backend(&options, interrupt, progress, serve)).await
+        let embedder = options.embedder.clone();
+        Self::start(embedder, progress, move |interrupt, progress, serve| with_backend(&options, interrupt, progress, serve)).await
+    }
+
+    /// An engine that makes embeddings and has no model to talk to: generations end with [`EngineError::NoChatModel`]. The embedder
+    /// is loaded when it is first needed, so a file that cannot be used is told then.
+    ///
+    /// # Errors
+    /// [`EngineError::Thread`].
+    pub async fn embedding_only(embedder: EmbedderOptions) -> Result<Self, EngineError> {
+        let load = |_: &Arc<Interrupt>, _: Progress, serve: Serve<'_>| {
+            serve(&mut NoChat::new());
+            Ok(())
+        };
+        Self::start(Some(embedder), |_| ControlFlow::Continue(()), load).await
     }
 
     /// Starts the thread around the backend that `load` makes there.
-    pub(crate) async fn start<L>(mut progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static, load: L) -> Result<Self, EngineError>
+    pub(crate) async fn start<L>(
+        embedder: Option<EmbedderOptions>,
+        mut progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static,
+        load: L,
+    ) -> Result<Self, EngineError>
     where
         L: FnOnce(&Arc<Interrupt>, Progress, Serve<'_>) -> Result<(), EngineError> + Send + 'static,
     {
@@ -62,11 +85,12 @@ impl Engine {
                 Err(_) => ControlFlow::Break(()),
             });
             let mut ready = Some(ready);
+            let mut embedder = Embedder::new(embedder, Arc::clone(&shared), watcher.clone());
             let result = load(&shared, progress, &mut |backend| {
                 let info = backend.info().clone();
                 if ready.take().is_some_and(|ready| ready.send(Ok(info)).is_ok()) {
                     // Without a runtime for its waits the thread ends, and every caller is told `Gone`.
-                    let _ = run(backend, &mut commands, &watcher, &shared);
+                    let _ = run(backend, &mut embedder, &mut commands, &watcher, &shared);
                 }
             });
             if let (Some(ready), Err(error)) = (ready, result) {
@@ -94,6 +118,24 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         self.send(Command::CountTokens { texts, reply }).await?;
         answer.await.map_err(|_| EngineError::Gone)?
+    }
+
+    /// The vectors of some texts, in their order. Loads the embedder if it is not in memory, which generations wait for; then they
+    /// wait for one batch at a time at most. Dropping the future ends the work on it, the batch that runs included.
+    ///
+    /// # Errors
+    /// [`EngineError::NoEmbedder`], what is wrong with the embedder's file, [`EngineError::TextTooLong`], [`EngineError::Embed`].
+    pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, EngineError> {
+        let is_query = request.kind == EmbedKind::Query;
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting::new(&self.inner.interrupt);
+        self.send(Command::Embed(Box::new(EmbedJob { request, waiting: waiting.watched(), reply }))).await?;
+        if is_query {
+            self.inner.interrupt.preempt();
+        }
+        let answer = answer.await;
+        waiting.answered();
+        answer.map_err(|_| EngineError::Gone)?
     }
 
     /// Measures a bare loop of `llama_decode` and argmax on this model, thread and cache: the prompt of `request` from the

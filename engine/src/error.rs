@@ -42,6 +42,16 @@ pub enum EngineError {
     Decode(String),
     #[error("nothing could be measured: {0}")]
     Measure(String),
+    #[error("no embedder is configured; set `file` in [embedder] to an embedding GGUF, or fetch one with `paguro model pull`")]
+    NoEmbedder,
+    #[error("there is no embedder at {}; set `file` in [embedder] to an embedding GGUF, or fetch one with `paguro model pull`", path.display())]
+    NoSuchEmbedder { path: PathBuf },
+    #[error("text {number} has {tokens} tokens and the embedder takes {most}; shorten it, let it be cut, or raise `context` in [embedder]")]
+    TextTooLong { number: usize, tokens: u32, most: u32 },
+    #[error("embedding failed: {0}")]
+    Embed(String),
+    #[error("there is no model to talk to, only an embedder")]
+    NoChatModel,
     #[error("the model thread cannot be started: {0}")]
     Thread(String),
     #[error("loading was cancelled")]

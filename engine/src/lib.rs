@@ -3,6 +3,7 @@
 //! Deliberately not here: what to say to the model and what to do with its answer (`agent`), and anything kept on disk (`memory`).
 
 mod backend;
+mod embed;
 mod engine;
 mod error;
 mod facts;
@@ -15,8 +16,12 @@ mod options;
 mod plan;
 mod schema;
 mod scripted;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod thread;
 
+pub use embed::{EmbedKind, EmbedRequest, EmbedderOptions, Embedding, Embeddings};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use facts::{GgufHeader, Split, backends, llama_build};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Message, ToolSchema};
+use crate::{EmbedderOptions, Message, ToolSchema};
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,8 +107,8 @@ pub struct LoadOptions {
     pub ignore_plan: bool,
     /// Bytes set aside for checkpoints, with models that need them: recurrent, hybrid and sliding-window ones.
     pub checkpoint_bytes: u64,
-    /// A second model, for embeddings, that will be loaded beside this one and is counted in the plan.
-    pub embedder: Option<PathBuf>,
+    /// A second model, for embeddings: loaded beside this one when it is first needed, and counted in the plan from the start.
+    pub embedder: Option<EmbedderOptions>,
 }
 
 impl LoadOptions {

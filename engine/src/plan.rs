@@ -30,7 +30,7 @@ pub struct Plan {
     pub checkpoints: u64,
     /// What a batch needs while it is computed, and its logits.
     pub compute: u64,
-    /// The embedding model, whole.
+    /// The embedding model with its context, as large as it can get.
     pub embedder: u64,
     /// Vocabulary, bookkeeping of the cache, code: an estimate, where llama.cpp has no count.
     pub overhead: u64,
@@ -75,6 +75,8 @@ pub struct DevicePlan {
     pub kv: u64,
     /// Compute buffers on it.
     pub compute: u64,
+    /// The embedding model's share.
+    pub embedder: u64,
     /// Bytes free on it now; `None`: the driver does not say, and anything fits.
     pub free: Option<u64>,
     /// Its memory is the machine's, so that it counts there too.
@@ -85,7 +87,7 @@ impl DevicePlan {
     /// All that lies on the device.
     #[must_use]
     pub fn needs(&self) -> u64 {
-        self.weights + self.kv + self.compute
+        self.weights + self.kv + self.compute + self.embedder
     }
 }
 
@@ -163,6 +165,7 @@ mod tests {
             weights: 10,
             kv,
             compute: 1,
+            embedder: 0,
             free,
             unified,
         };

@@ -10,6 +10,8 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::backend::{Backend, Ending, Interrupt, Next, Sink};
+use crate::embed::EmbedJob;
+use crate::llama::Embedder;
 use crate::measure::{Quality, QualityTest, Speed, SpeedTest};
 use crate::scripted::Scripted;
 use crate::{BareTimes, Delta, EngineError, ForkPoint, LoadOptions, ModelSource, Request};
@@ -57,6 +59,7 @@ pub(crate) enum Command {
     Generate { request: Box<Request>, asked: Instant, deltas: mpsc::Sender<Delta>, ending: oneshot::Sender<Ending> },
     Fork { from: String, to: String, at: ForkPoint, reply: oneshot::Sender<Result<u32, EngineError>> },
     Forget { name: String, reply: oneshot::Sender<()> },
+    Embed(Box<EmbedJob>),
 }
 
 /// Makes the backend that `options` name and gives it to `serve`.
@@ -78,6 +81,7 @@ pub(crate) fn with_backend(
 /// Works through `commands` until the last `Engine` is dropped, which closes both channels.
 pub(crate) fn run(
     backend: &mut dyn Backend,
+    embedder: &mut Embedder,
     commands: &mut mpsc::Receiver<Command>,
     engine: &watch::Receiver<()>,
     interrupt: &Interrupt,
@@ -88,7 +92,7 @@ pub(crate) fn run(
     while engine.has_changed().is_ok() {
         // Before the mailbox and the limits are looked at: what is raised later than that ends the next batch.
         interrupt.abort.lower();
-        let command = match (backend.has_room(), next) {
+        let command = match (backend.has_room() && embedder.has_room(), next) {
             (false, _) => None,
             (true, Next::Idle) => match commands.blocking_recv() {
                 None => break,
@@ -101,9 +105,10 @@ pub(crate) fn run(
             (true, Next::At(time)) => wait(&runtime, commands, interrupt, time),
         };
         if let Some(command) = command {
-            obey(backend, command, engine);
+            obey(backend, embedder, command, engine);
         }
-        next = backend.step();
+        let embedding = embedder.step(backend.is_waited_for());
+        next = backend.step().or_sooner(embedding);
     }
     // What still runs ends as cancelled.
     backend.step();
@@ -123,7 +128,7 @@ fn wait(runtime: &Runtime, commands: &mut mpsc::Receiver<Command>, interrupt: &I
     })
 }
 
-fn obey(backend: &mut dyn Backend, command: Command, engine: &watch::Receiver<()>) {
+fn obey(backend: &mut dyn Backend, embedder: &mut Embedder, command: Command, engine: &watch::Receiver<()>) {
     match command {
         Command::CountTokens { texts, reply } => {
             let counts = texts.iter().map(|text| backend.count_tokens(text)).collect();
@@ -153,5 +158,6 @@ fn obey(backend: &mut dyn Backend, command: Command, engine: &watch::Receiver<()
             backend.forget(&name);
             let _ = reply.send(());
         }
+        Command::Embed(job) => embedder.begin(job),
     }
 }

@@ -11,7 +11,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use engine::{Engine, GgufHeader, LoadOptions, Message, ModelSource, Request, Role};
+use engine::{EmbedRequest, EmbedderOptions, Engine, GgufHeader, LoadOptions, Message, ModelSource, Request, Role};
+use support::encoder;
 use support::gguf::{Data, Gguf, Value};
 use support::models::{self, Shape, TINY};
 
@@ -190,6 +191,40 @@ async fn every_value_at_its_worst() {
     assert!(accepted > 500 && loaded > 100, "accepted {accepted}, loaded {loaded}");
 }
 
+/// Loads an embedder and embeds two texts, one of them longer than it takes; whether it could.
+async fn embed(path: &Path) -> bool {
+    let options = EmbedderOptions { threads: Some(1), ..EmbedderOptions::new(ModelSource::File(path.into())) };
+    let engine = Engine::embedding_only(options).await.unwrap();
+    let texts = vec!["crab".to_owned(), "crab ".repeat(600)];
+    engine.embed(EmbedRequest { texts, cut: true, ..EmbedRequest::default() }).await.is_ok()
+}
+
+#[tokio::test]
+async fn every_value_of_an_embedder_at_its_worst() {
+    let shape = Shape { layers: 1, width: 32, heads: 1, feed_forward: 32, architecture: "qwen3", ..TINY };
+    let folder = tempfile::tempdir().unwrap();
+    let (mut accepted, mut embedded) = (0, 0);
+    let mut decoder = models::random(&shape, 1);
+    decoder.set("qwen3.pooling_type", Value::U32(3));
+    let encoder = encoder::bert(&encoder::Shape { layers: 1, width: 32, heads: 1, feed_forward: 64, ..encoder::TINY }, 1);
+    for gguf in [encoder, decoder] {
+        for index in 0..gguf.metadata.len() {
+            for (number, bad) in with_bad_value(&gguf, index).into_iter().enumerate() {
+                let bytes = bad.to_bytes();
+                if read(&bytes).is_err() {
+                    continue;
+                }
+                accepted += 1;
+                let path = folder.path().join(format!("{} {number}.gguf", gguf.metadata[index].0));
+                std::fs::write(&path, bytes).unwrap();
+                embedded += usize::from(embed(&path).await);
+                std::fs::remove_file(&path).unwrap();
+            }
+        }
+    }
+    assert!(accepted > 500 && embedded > 100, "accepted {accepted}, embedded {embedded}");
+}
+
 fn refusal(change: impl FnOnce(&mut Gguf)) -> String {
     let mut gguf = models::random(&TINY, 1);
     change(&mut gguf);
@@ -216,6 +251,9 @@ fn what_would_end_the_process_is_refused() {
     let mut gemma = models::sliding_window(64, 1);
     gemma.set("gemma3.rope.dimension_count", Value::U32(0));
     assert!(read(&gemma.to_bytes()).unwrap_err().contains("`gemma3.rope.dimension_count` is 0; this architecture needs it"));
+    let mut pieces = encoder::bert(&encoder::TINY, 1);
+    pieces.set("tokenizer.ggml.token_type", Value::I32s(vec![6; 320]));
+    assert!(read(&pieces.to_bytes()).unwrap_err().contains("its vocabulary is one of word pieces and has bytes"));
     check(&|gguf| gguf.set("llama.attention.layer_norm_rms_epsilon", Value::F32(f32::NAN)), "is NaN");
     check(&number("general.alignment", 24), "no power of two");
     check(&number("general.alignment", 0), "no power of two");

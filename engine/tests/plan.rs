@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use child::take;
-use engine::{Bound, CacheType, Engine, EngineError, LoadOptions, ModelSource, Plan};
-use support::gguf::Gguf;
+use engine::{Bound, CacheType, EmbedRequest, EmbedderOptions, Engine, EngineError, LoadOptions, ModelSource, Plan};
+use support::encoder;
+use support::gguf::{Gguf, Value};
 use support::models::{self, SMALL, Shape, TINY};
 
 /// [`TINY`] with room for long contexts.
@@ -109,10 +110,63 @@ fn models_that_cannot_drop_a_tail_have_checkpoints_and_an_embedder_counts() {
     assert_eq!(Model::new(&models::recurrent(1)).plan(|_| {}).checkpoints, bytes);
     assert_eq!(Model::new(&models::sliding_window(64, 1)).plan(|options| options.checkpoint_bytes = 7).checkpoints, 7);
     let mut embedder = models::random(&TINY, 1);
+    embedder.set("llama.pooling_type", Value::U32(3));
     embedder.unset("tokenizer.chat_template");
     let embedder = Model::new(&embedder);
-    let plan = Model::new(&models::random(&TINY, 1)).plan(|options| options.embedder = Some(embedder.path.clone()));
+    let plan = Model::new(&models::random(&TINY, 1)).plan(|options| {
+        options.embedder = Some(EmbedderOptions::new(ModelSource::File(embedder.path.clone())));
+    });
     assert!(plan.embedder > plan.weights, "{plan:?}");
+}
+
+#[test]
+fn an_embedder_counts_with_its_weights_and_its_context() {
+    let chat = Model::new(&models::random(&LONG, 1));
+    let shape = encoder::Shape { context: 4096, ..encoder::TINY };
+    let embedder = Model::new(&encoder::bert(&shape, 1));
+    let counted = |context: Option<u32>| {
+        let plan = chat.plan(|options| {
+            options.embedder = Some(EmbedderOptions { context, ..EmbedderOptions::new(ModelSource::File(embedder.path.clone())) });
+        });
+        assert_eq!(plan.needs(), plan.weights + plan.kv + plan.checkpoints + plan.compute + plan.embedder + plan.overhead);
+        plan.embedder
+    };
+    // Per layer: four matrices of 64 x 64 and two of 64 x 128, with biases; two norms. Then three embeddings and a norm.
+    let layer = 4 * (64 * 64 + 64) + 2 * 64 * 128 + 128 + 64 + 2 * 2 * 64;
+    let weights = 4 * (2 * layer + (320 + 2 + 4096) * 64 + 2 * 64);
+    let logits = |tokens: u64| 4 * tokens * (320 + 64);
+    let short = counted(None);
+    assert!(short > weights + logits(512) && short < 2 * (weights + logits(512)) + (8 << 20), "{short} with weights of {weights}");
+    assert_eq!((counted(Some(512)), counted(Some(100))), (short, short), "a batch has 512 tokens anyhow");
+    assert!(counted(Some(4096)) > short + logits(4096 - 512));
+    // What is configured and cannot be used is told.
+    let path = PathBuf::from("/nowhere/embed.gguf");
+    let missing = EmbedderOptions::new(ModelSource::File(path.clone()));
+    let options = LoadOptions { embedder: Some(missing), ..chat.options() };
+    assert_eq!(Plan::of(&options).unwrap_err(), EngineError::NoSuchEmbedder { path });
+}
+
+#[tokio::test]
+async fn an_embedder_without_room_is_refused() {
+    let (chat, embedder) = (Model::new(&models::random(&TINY, 1)), Model::new(&encoder::bert(&encoder::TINY, 1)));
+    let plan = chat.plan(|options| options.embedder = Some(EmbedderOptions::new(ModelSource::File(embedder.path.clone()))));
+    // The model alone would fit, and the embedder alone would not.
+    let limit = Some(plan.needs() - 1);
+    let beside = EmbedderOptions::new(ModelSource::File(embedder.path.clone()));
+    let refused = refusal(LoadOptions { memory_limit: limit, embedder: Some(beside.clone()), ..chat.options() }).await;
+    assert!(matches!(refused, EngineError::DoesNotFit { needs, has, .. } if needs == has + 1), "{refused}");
+    let engine = Engine::load(LoadOptions { memory_limit: limit, ..chat.options() }, |_| ControlFlow::Continue(())).await;
+    assert!(engine.is_ok());
+    let embed = async |options: EmbedderOptions| {
+        let engine = Engine::embedding_only(options).await.unwrap();
+        engine.embed(EmbedRequest { texts: vec!["crab".into()], ..EmbedRequest::default() }).await
+    };
+    let small = EmbedderOptions { memory_limit: Some(plan.embedder - 1), ..beside };
+    let EngineError::DoesNotFit { needs, has, way_out, .. } = embed(small.clone()).await.unwrap_err() else { panic!() };
+    assert_eq!((needs, has), (plan.embedder, plan.embedder - 1));
+    assert_eq!(way_out, "lower `context` in [embedder], or choose a smaller embedder");
+    assert!(embed(EmbedderOptions { ignore_plan: true, ..small.clone() }).await.is_ok());
+    assert!(embed(EmbedderOptions { memory_limit: Some(plan.embedder), ..small }).await.is_ok());
 }
 
 async fn refusal(options: LoadOptions) -> EngineError {

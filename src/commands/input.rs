@@ -55,7 +55,7 @@ pub fn read(prompt: Option<&str>, kind: Stdin, stdin: impl Read + Send + 'static
 }
 
 /// All of standard input as text. After some silence a line says what is being waited for.
-fn read_stdin(stdin: impl Read + Send + 'static) -> Result<String, BadInput> {
+pub fn read_stdin(stdin: impl Read + Send + 'static) -> Result<String, BadInput> {
     let (sender, receiver) = mpsc::sync_channel(1);
     // On its own thread, so that the wait can be seen; an ending process does not wait for it.
     std::thread::spawn(move || {

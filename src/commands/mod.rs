@@ -6,6 +6,7 @@ pub mod chat;
 pub mod config;
 pub mod demo;
 pub mod doctor;
+pub mod embed;
 pub mod input;
 pub mod memory;
 pub mod model;

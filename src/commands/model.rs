@@ -29,6 +29,7 @@ pub async fn run(command: &ModelCommand) -> Result<ExitCode> {
         }
         ModelCommand::Check { model, list } => check(model.as_deref(), list.format).await?,
         ModelCommand::Plan(args) => return super::plan::run(args).await,
+        ModelCommand::Embed(args) => return super::embed::run(args).await,
         ModelCommand::Bench(args) => return super::bench::run(args).await,
         ModelCommand::Tune(args) => return super::tune::run(args).await,
     }

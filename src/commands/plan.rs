@@ -44,10 +44,16 @@ fn print_plan(plan: &Plan) -> Result<()> {
     row("overhead", plan.overhead, "vocabulary and bookkeeping, an estimate")?;
     row("needs", plan.needs(), "")?;
     row("has", plan.machine.available, &format!("{}; the machine has {}", plan.machine.bound.words(), Bytes(plan.machine.total)))?;
-    for DevicePlan { name, weights, kv, compute, free, .. } in &plan.devices {
+    for device @ DevicePlan { name, weights, kv, compute, embedder, free, .. } in &plan.devices {
         let free = free.map_or_else(|| "free memory unknown".to_owned(), |free| format!("of {} free", Bytes(free)));
-        let parts = format!("{free}: weights {}, K/V cache {}, compute {}", Bytes(*weights), Bytes(*kv), Bytes(*compute));
-        row(name, weights + kv + compute, &parts)?;
+        let parts = format!(
+            "{free}: weights {}, K/V cache {}, compute {}, embedder {}",
+            Bytes(*weights),
+            Bytes(*kv),
+            Bytes(*compute),
+            Bytes(*embedder)
+        );
+        row(name, device.needs(), &parts)?;
     }
     if let Some(attention) = plan.attention {
         say!("attention     {attention}");

@@ -5,7 +5,10 @@
 mod ask;
 mod crash;
 mod demo_model;
+mod embed;
 mod errors;
+#[path = "../../engine/tests/support/mod.rs"]
+mod ggufs;
 mod hub;
 mod measure;
 mod models;

@@ -94,7 +94,7 @@ async fn start() -> (Engine, Arc<Log>) {
         serve(&mut Endless { info, log: backend_log, running: Vec::new() });
         Ok(())
     };
-    (Engine::start(|_| ControlFlow::Continue(()), load).await.unwrap(), log)
+    (Engine::start(None, |_| ControlFlow::Continue(()), load).await.unwrap(), log)
 }
 
 fn ask(what: &str, max_tokens: Option<u32>) -> Request {
@@ -212,7 +212,7 @@ async fn loading_can_be_cancelled() {
         steps += 1;
         if steps < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    assert_eq!(Engine::start(progress, slow_load).await.unwrap_err(), EngineError::LoadCancelled);
+    assert_eq!(Engine::start(None, progress, slow_load).await.unwrap_err(), EngineError::LoadCancelled);
 
     let ended = Arc::new(AtomicBool::new(false));
     let flag = ended.clone();
@@ -221,7 +221,7 @@ async fn loading_can_be_cancelled() {
         flag.store(true, Ordering::SeqCst);
         result
     };
-    let loading = Engine::start(|_| ControlFlow::Continue(()), load);
+    let loading = Engine::start(None, |_| ControlFlow::Continue(()), load);
     assert!(tokio::time::timeout(Duration::from_millis(20), loading).await.is_err());
     let before = Instant::now();
     while !ended.load(Ordering::SeqCst) {

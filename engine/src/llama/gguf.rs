@@ -99,6 +99,7 @@ fn read_values(reader: &mut Reader<impl Read + Seek>, keys: u64) -> Result<(Head
                 }
                 tokens
             }
+            ("tokenizer.ggml.token_type", kind::ARRAY) => read_token_types(reader)?,
             ("tokenizer.ggml.merges", kind::ARRAY) => {
                 let merges = reader.value(kind::ARRAY)?;
                 header.merges = reader.last_texts;
@@ -132,6 +133,21 @@ fn read_tokens(reader: &mut Reader<impl Read + Seek>) -> Result<Value, String> {
         }
     }
     Ok(Value::Number(tokens, kind::ARRAY))
+}
+
+/// Reads the types of the vocabulary's tokens; what is kept of them is how many are bytes.
+fn read_token_types(reader: &mut Reader<impl Read + Seek>) -> Result<Value, String> {
+    /// `LLAMA_TOKEN_TYPE_BYTE`.
+    const BYTE: u32 = 6;
+    let number = reader.u32()?;
+    if !matches!(number, kind::UINT32 | kind::INT32) {
+        return reader.array_of(number);
+    }
+    let mut bytes = 0;
+    for _ in 0..reader.count(4)? {
+        bytes += u64::from(reader.u32()? == BYTE);
+    }
+    Ok(Value::Number(bytes, kind::ARRAY))
 }
 
 /// How a template of a known family writes a tool call: the marker that begins it, or two where the first is shared by families.

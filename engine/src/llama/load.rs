@@ -1,6 +1,6 @@
 //! From a [`ModelSource`] to a model and a context, every refusal in one sentence.
 
-mod plan;
+pub(super) mod plan;
 
 use std::cell::Cell;
 use std::fs::File;
@@ -67,11 +67,16 @@ enum Held {
 
 impl ModelFile {
     /// Finds `source` and checks its header.
+    pub(super) fn find(source: &ModelSource) -> Result<Self, EngineError> {
+        match source {
+            ModelSource::File(path) | ModelSource::Script(path) => Self::on_disk(path),
+            ModelSource::Embedded { name, bytes } => Self::embedded(name, bytes),
+        }
+    }
+
+    /// [`ModelFile::find`] for a model to talk to.
     pub(super) fn open(source: &ModelSource) -> Result<Self, EngineError> {
-        let file = match source {
-            ModelSource::File(path) | ModelSource::Script(path) => Self::on_disk(path)?,
-            ModelSource::Embedded { name, bytes } => Self::embedded(name, bytes)?,
-        };
+        let file = Self::find(source)?;
         match file.header.has_template {
             true => Ok(file),
             false => Err(EngineError::NoTemplate { path: file.name }),
@@ -341,7 +346,7 @@ fn context_params(options: &LoadOptions, parameters: u64, shape: &Shape) -> Llam
         true => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
         false => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
     };
-    let threads = i32::try_from(threads(options, parameters)).unwrap_or(i32::MAX);
+    let threads = threads(options.threads, parameters);
     // llama.cpp has room for one row of logits of each sequence, and aborts where a batch has fewer rows than that.
     let batch = options.batch.max(sequences).clamp(1, size);
     let outputs = u32::try_from(outputs(options)).unwrap_or(u32::MAX).min(batch);
@@ -359,6 +364,12 @@ fn context_params(options: &LoadOptions, parameters: u64, shape: &Shape) -> Llam
         .with_kv_unified(true)
         .with_swa_full(false)
         .with_no_perf(true)
+}
+
+/// Threads for a model of so many parameters, if nothing else is `asked` for.
+pub(super) fn threads(asked: Option<u32>, parameters: u64) -> i32 {
+    let threads = asked.unwrap_or_else(|| if parameters < SMALL_MODEL { 1 } else { physical_cores() });
+    i32::try_from(threads.max(1)).unwrap_or(i32::MAX)
 }
 
 /// Transcripts that may be in the cache at once.
@@ -380,11 +391,6 @@ fn physical_cores() -> u32 {
     u32::try_from(num_cpus::get_physical().min(usable)).unwrap_or(1)
 }
 
-/// Threads for a model of so many `parameters`.
-fn threads(options: &LoadOptions, parameters: u64) -> u32 {
-    options.threads.unwrap_or_else(|| if parameters < SMALL_MODEL { 1 } else { physical_cores() }).max(1)
-}
-
 fn kv_type(cache_type: CacheType) -> KvCacheType {
     match cache_type {
         CacheType::F32 => KvCacheType::F32,
@@ -399,7 +405,7 @@ fn kv_type(cache_type: CacheType) -> KvCacheType {
 }
 
 /// What llama.cpp's error lines say: the first names the cause, the ones after it only that it was fatal.
-fn told(lines: &[String]) -> String {
+pub(super) fn told(lines: &[String]) -> String {
     let line = lines.first().map_or("nothing", |line| line.as_str());
     // `llama_model_load: error loading model: unknown model architecture: 'x'`
     let cause = line.rsplit_once("error loading model: ").map_or(line, |(_, cause)| cause);
@@ -411,6 +417,6 @@ fn told(lines: &[String]) -> String {
     one_line(cause)
 }
 
-fn bad(path: &Path, reason: String) -> EngineError {
+pub(super) fn bad(path: &Path, reason: String) -> EngineError {
     EngineError::BadModel { path: path.into(), reason }
 }

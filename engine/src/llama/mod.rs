@@ -5,6 +5,7 @@ mod cache;
 mod calls;
 mod disk;
 mod draft;
+mod embed;
 mod gguf;
 mod job;
 mod load;
@@ -27,6 +28,7 @@ use llama_sys::llama_cpp_2::token::LlamaToken;
 use llama_sys::{Capabilities, ChatTemplate};
 
 pub use self::disk::remove_transcript;
+pub(crate) use self::embed::Embedder;
 
 use self::cache::{Cache, Decoded, Row};
 use self::disk::Disk;
@@ -109,7 +111,7 @@ pub(crate) fn with_llama(
         cache_type_k: Some(cache_types.0),
         cache_type_v: Some(cache_types.1),
         tools: capabilities.tools,
-        sampling: sample::resolve(&Sampling::default(), &recommended(&model)),
+        sampling: sample::resolve(&Sampling::default(), &sample::recommended(&model)),
         load_ms: milliseconds(start),
     };
     let disk = match &options.kv_folder {
@@ -136,23 +138,6 @@ pub(crate) fn with_llama(
     Ok(())
 }
 
-/// What the GGUF recommends (`general.sampling.*`).
-fn recommended(model: &LlamaModel) -> Sampling {
-    let value = |key: &str| {
-        model.meta_val_str(&format!("general.sampling.{key}")).ok()?.trim().parse::<f32>().ok().filter(|value| value.is_finite())
-    };
-    Sampling {
-        temperature: value("temp"),
-        top_p: value("top_p"),
-        // A saturating cast: a recommendation beyond `i32` means "all".
-        #[allow(clippy::cast_possible_truncation, reason = "saturates")]
-        top_k: value("top_k").map(|k| k as i32),
-        min_p: value("min_p"),
-        repeat_penalty: value("penalty_repeat"),
-        seed: None,
-    }
-}
-
 impl Backend for Llama<'_> {
     fn info(&self) -> &ModelInfo {
         &self.info
@@ -164,6 +149,10 @@ impl Backend for Llama<'_> {
 
     fn has_room(&self) -> bool {
         self.jobs.len() < JOBS
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.is_interactive()
     }
 
     fn begin(&mut self, request: Box<Request>, sink: Sink) {

@@ -1,6 +1,7 @@
 //! The next token from the logits.
 
 use llama_sys::GrammarSampler;
+use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::llama_cpp_2::sampling::LlamaSampler;
 use llama_sys::llama_cpp_2::token::LlamaToken;
 use llama_sys::llama_cpp_2::token::data::LlamaTokenData;
@@ -32,6 +33,23 @@ pub(super) fn resolve(wanted: &Sampling, recommended: &Sampling) -> Sampling {
         min_p: either(|sampling| sampling.min_p),
         repeat_penalty: either(|sampling| sampling.repeat_penalty),
         seed: wanted.seed.or(recommended.seed).or(DEFAULTS.seed),
+    }
+}
+
+/// What the GGUF recommends (`general.sampling.*`).
+pub(super) fn recommended(model: &LlamaModel) -> Sampling {
+    let value = |key: &str| {
+        model.meta_val_str(&format!("general.sampling.{key}")).ok()?.trim().parse::<f32>().ok().filter(|value| value.is_finite())
+    };
+    Sampling {
+        temperature: value("temp"),
+        top_p: value("top_p"),
+        // A saturating cast: a recommendation beyond `i32` means "all".
+        #[allow(clippy::cast_possible_truncation, reason = "saturates")]
+        top_k: value("top_k").map(|k| k as i32),
+        min_p: value("min_p"),
+        repeat_penalty: value("penalty_repeat"),
+        seed: None,
     }
 }
 

@@ -149,12 +149,23 @@ pub(super) fn check(values: &BTreeMap<String, Value>) -> Result<(), String> {
     own.between("nextn_predict_layers", 0, own.number("block_count").unwrap_or(MAX_LAYERS))?;
     experts(&own)?;
     heads(&own)?;
+    vocabulary(values)?;
     if let Some(Value::Text(scaling)) = own.get("rope.scaling.type")
         && !["none", "linear", "yarn", "longrope"].contains(&scaling.as_str())
     {
         return Err(damaged(&format!("`{architecture}.rope.scaling.type` is `{}`", scaling.escape_debug())));
     }
     Ok(())
+}
+
+/// `llama_vocab::impl::token_to_byte` has no bytes in a vocabulary of word pieces.
+fn vocabulary(values: &BTreeMap<String, Value>) -> Result<(), String> {
+    match (values.get("tokenizer.ggml.model"), values.get("tokenizer.ggml.token_type")) {
+        (Some(Value::Text(model)), Some(Value::Number(1.., _))) if model == "bert" => {
+            Err(damaged("its vocabulary is one of word pieces and has bytes"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Heads as the graph needs them: `ggml_mul_mat` asserts that query heads share KV heads evenly, and `ggml_rms_norm` that its epsilon is

@@ -137,6 +137,11 @@ impl<R: Read + Seek> Reader<R> {
     /// An array; arrays of arrays are refused, as llama.cpp does.
     fn array(&mut self) -> Result<Value, String> {
         let number = self.u32()?;
+        self.array_of(number)
+    }
+
+    /// An array whose type has been read.
+    pub(super) fn array_of(&mut self, number: u32) -> Result<Value, String> {
         if number == kind::TEXT {
             let texts = self.texts()?;
             self.last_texts = texts;

@@ -3,17 +3,16 @@
 //! Only the file's header is read. What llama.cpp does not count (the vocabulary, the cells of the cache) is estimated from
 //! counts in the header; `benches/plan.rs` compares the whole with the memory that a loaded model really takes.
 
-use std::num::NonZeroU32;
 use std::path::Path;
 
-use llama_sys::llama_cpp_2::context::params::LlamaContextParams;
 use llama_sys::llama_cpp_2::llama_backend::LlamaBackend;
 use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::{AttentionShape, ContextMemory, Memory, ShimError, attention_time, context_memory, is_windowed};
 
-use super::{ModelFile, Shape, context_params, context_size, llama_backend, model_params, open_model, sequences};
-use super::{kv_type, threads, trained_context, with_cache_types};
-use crate::{AttentionTime, CacheType, DevicePlan, EngineError, LoadOptions, Machine, ModelSource, Plan};
+use super::{ModelFile, Shape, bad, context_params, context_size, kv_type, llama_backend, model_params, open_model, sequences};
+use super::{threads, trained_context, with_cache_types};
+use crate::llama::embed;
+use crate::{AttentionTime, CacheType, DevicePlan, EmbedderOptions, EngineError, LoadOptions, Machine, ModelSource, Plan};
 
 /// A smaller context is not offered: system block and tools alone are some 1,000 tokens.
 const LEAST_CONTEXT: u32 = 2048;
@@ -23,8 +22,6 @@ const CONTEXT_STEP: u32 = 256;
 const MEASUREMENTS: u32 = 6;
 /// Tokens in the cache when attention is timed.
 const ATTENTION_DEPTH: u32 = 2048;
-/// Tokens that the embedder reads at once.
-const EMBEDDER_CONTEXT: u32 = 512;
 
 // What llama.cpp does not count, measured by `benches/plan.rs` (glibc 2.36, x86-64) on the demo model, which has nearly no vocabulary,
 // and on models with random weights and 151,936 words, without and with as many merges.
@@ -53,7 +50,10 @@ impl Plan {
         }
         let file = ModelFile::open(&options.source)?;
         let backend = llama_backend()?;
-        let planner = Planner { embedder: embedder_bytes(backend, options)?, ..Planner::new(backend, &file, options, machine)? };
+        let planner = Planner {
+            embedder: options.embedder.as_ref().map(|options| embedder_memory(backend, options)).transpose()?.unwrap_or_default(),
+            ..Planner::new(backend, &file, options, machine)?
+        };
         let (memory, cache_types) = planner.measure_asked()?;
         let mut plan = planner.plan(&memory, planner.asked, cache_types);
         plan.largest_context = planner.largest(cache_types)?;
@@ -91,7 +91,7 @@ impl Plan {
 pub(super) fn check(backend: &LlamaBackend, file: &ModelFile, options: &LoadOptions) -> Result<(), EngineError> {
     let machine = Machine::read().at_most(options.memory_limit);
     // An embedder that cannot be opened takes no memory, and it is no reason against this model.
-    let embedder = embedder_bytes(backend, options).unwrap_or(0);
+    let embedder = options.embedder.as_ref().and_then(|options| embedder_memory(backend, options).ok()).unwrap_or_default();
     let planner = Planner { embedder, ..Planner::new(backend, file, options, machine)? };
     let (memory, cache_types) = planner.measure_asked()?;
     let plan = planner.plan(&memory, planner.asked, cache_types);
@@ -112,7 +112,7 @@ struct Planner<'a> {
     /// The context that the options ask for.
     asked: u32,
     checkpoints: u64,
-    embedder: u64,
+    embedder: EmbedderMemory,
 }
 
 impl<'a> Planner<'a> {
@@ -122,7 +122,7 @@ impl<'a> Planner<'a> {
         // These cannot drop a tail (DESIGN §5).
         let needs_checkpoints = model.is_recurrent() || model.is_hybrid() || is_windowed(&model);
         let checkpoints = if needs_checkpoints { options.checkpoint_bytes } else { 0 };
-        Ok(Self { file, options, machine, model, asked, checkpoints, embedder: 0 })
+        Ok(Self { file, options, machine, model, asked, checkpoints, embedder: EmbedderMemory::default() })
     }
 
     /// The context that was asked for, with the cache types that it will have.
@@ -138,15 +138,7 @@ impl<'a> Planner<'a> {
     fn plan(&self, memory: &ContextMemory, context: u32, (key, value): (CacheType, CacheType)) -> Plan {
         let host = share(memory, None);
         let cells = u64::from(context.next_multiple_of(CONTEXT_STEP)) * CELL_BYTES;
-        let kept = self.file.header.tensors.iter().copied().filter(|bytes| *bytes <= KEPT_STAGING_BYTES);
-        let staging = if self.options.mmap { 0 } else { kept.max().unwrap_or(0) };
-        let devices = memory.devices.iter().map(|device| {
-            let Memory { weights, kv, compute } = share(memory, Some(&device.name));
-            let free = (device.total > 0).then_some(device.free);
-            // Metal's devices call themselves GPUs, and have the machine's memory all the same.
-            let unified = device.integrated || cfg!(target_os = "macos");
-            DevicePlan { name: device.name.clone(), weights, kv, compute, free, unified }
-        });
+        let staging = if self.options.mmap { 0 } else { staging_bytes(self.file) };
         Plan {
             model: self.file.title(),
             context,
@@ -158,9 +150,9 @@ impl<'a> Planner<'a> {
             kv: host.kv,
             checkpoints: self.checkpoints,
             compute: host.compute + memory.logits,
-            embedder: self.embedder,
+            embedder: self.embedder.host,
             overhead: vocabulary_bytes(self.file) + cells + staging + FIXED_BYTES,
-            devices: devices.collect(),
+            devices: devices(memory, &self.embedder.memory),
             attention: None,
             machine: self.machine,
             largest_context: None,
@@ -183,7 +175,7 @@ impl<'a> Planner<'a> {
             depth: ATTENTION_DEPTH,
             types: (kv_type(types.0), kv_type(types.1)),
             flash: self.options.flash_attention,
-            threads: threads(self.options, model.n_params()),
+            threads: threads(self.options.threads, model.n_params()).unsigned_abs(),
         };
         let time = |shape: &AttentionShape| Some(attention_time(shape).ok()?.as_secs_f64() * 1000.0 * f64::from(model.n_layer()));
         let f16_ms = time(&AttentionShape { types: (kv_type(CacheType::F16), kv_type(CacheType::F16)), ..shape })?;
@@ -268,6 +260,24 @@ fn types_setting(cache_type: CacheType) -> String {
     format!("`cache_type_k = \"{name}\"` and `cache_type_v = \"{name}\"`")
 }
 
+/// The shares of the devices of either.
+fn devices(memory: &ContextMemory, embedder: &ContextMemory) -> Vec<DevicePlan> {
+    let others = embedder.devices.iter().filter(|other| memory.devices.iter().all(|device| device.name != other.name));
+    let plan = memory.devices.iter().chain(others).map(|device| {
+        let Memory { weights, kv, compute } = share(memory, Some(&device.name));
+        let free = (device.total > 0).then_some(device.free);
+        // Metal's devices call themselves GPUs, and have the machine's memory all the same.
+        let unified = device.integrated || cfg!(target_os = "macos");
+        let embedder = sum(share(embedder, Some(&device.name)));
+        DevicePlan { name: device.name.clone(), weights, kv, compute, embedder, free, unified }
+    });
+    plan.collect()
+}
+
+fn sum(Memory { weights, kv, compute }: Memory) -> u64 {
+    weights + kv + compute
+}
+
 /// What lies on `device`, or in the machine's own memory.
 fn share(memory: &ContextMemory, device: Option<&str>) -> Memory {
     let buffers = memory.buffers.iter().filter(|buffer| buffer.device.as_deref() == device);
@@ -280,6 +290,11 @@ fn share(memory: &ContextMemory, device: Option<&str>) -> Memory {
 
 fn vocabulary_bytes(file: &ModelFile) -> u64 {
     file.header.tokens * TOKEN_BYTES + file.header.merges * MERGE_BYTES
+}
+
+/// What stays with the process of the memory that tensors are read into while they are rearranged.
+fn staging_bytes(file: &ModelFile) -> u64 {
+    file.header.tensors.iter().copied().filter(|bytes| *bytes <= KEPT_STAGING_BYTES).max().unwrap_or(0)
 }
 
 /// Where the line through two measurements crosses zero, in tokens; without slope, nowhere near.
@@ -297,17 +312,44 @@ fn rounded(size: u32, trained: u32) -> u32 {
     if size >= trained { trained } else { size / CONTEXT_STEP * CONTEXT_STEP }
 }
 
-/// What the embedding model takes, if there is one, with a context of its own. It needs no chat template.
-fn embedder_bytes(backend: &LlamaBackend, options: &LoadOptions) -> Result<u64, EngineError> {
-    let Some(path) = &options.embedder else { return Ok(0) };
-    let file = ModelFile::on_disk(path)?;
-    let model = open_model(backend, &file, &model_params(options).with_no_alloc(true))?;
-    let size = trained_context(&model).min(EMBEDDER_CONTEXT);
-    let params = LlamaContextParams::default().with_n_ctx(NonZeroU32::new(size)).with_n_batch(size).with_n_ubatch(size);
-    let memory = context_memory(&model, params.with_embeddings(true));
-    let memory = memory.map_err(|error| EngineError::NoContext { context: size, reason: error.message })?;
-    let Memory { weights, kv, compute } = share(&memory, None);
-    Ok(weights + kv + compute + memory.logits + vocabulary_bytes(&file))
+/// What an embedding model takes, with its context.
+#[derive(Debug, Default)]
+struct EmbedderMemory {
+    /// Bytes of the machine's own memory.
+    host: u64,
+    /// By kind of buffer, those on devices too.
+    memory: ContextMemory,
+    /// Most tokens of a text.
+    context: u32,
+}
+
+fn embedder_memory(backend: &LlamaBackend, options: &EmbedderOptions) -> Result<EmbedderMemory, EngineError> {
+    let file = embed::find(options)?;
+    let loading = LoadOptions { gpu_layers: options.gpu_layers, ..LoadOptions::new(options.source.clone()) };
+    let model = open_model(backend, &file, &model_params(&loading).with_no_alloc(true))?;
+    let shape = embed::Shape::new(&model, &file, options)?;
+    let memory = context_memory(&model, shape.params());
+    let memory = memory.map_err(|error| bad(&file.name, format!("llama.cpp makes no context for it: {}", error.message)))?;
+    // One row of logits for each text is counted there, and each row that a batch has is kept here.
+    let host = sum(share(&memory, None)) + shape.output_bytes(&model) + vocabulary_bytes(&file) + staging_bytes(&file);
+    Ok(EmbedderMemory { host, memory, context: shape.context })
+}
+
+/// Refuses an embedder for which there is no room now.
+pub(in crate::llama) fn check_embedder(backend: &LlamaBackend, file: &ModelFile, options: &EmbedderOptions) -> Result<(), EngineError> {
+    if options.ignore_plan {
+        return Ok(());
+    }
+    let needed = embedder_memory(backend, options)?;
+    let machine = Machine::read().at_most(options.memory_limit);
+    let devices = devices(&ContextMemory::default(), &needed.memory);
+    let plan = Plan { embedder: needed.host, devices, ..Plan::empty(&file.name, machine) };
+    if plan.fits() {
+        return Ok(());
+    }
+    let (needs, has, place) = plan.tightest();
+    let way_out = "lower `context` in [embedder], or choose a smaller embedder".to_owned();
+    Err(EngineError::DoesNotFit { path: file.name.clone(), context: needed.context, needs, has, place, way_out })
 }
 
 #[cfg(test)]

@@ -9,13 +9,9 @@ use serde_json::json;
 use super::super::load::llama_backend;
 use super::super::prompt::{Prompt, render};
 use super::*;
+use crate::support::gguf::{self, Gguf};
+use crate::support::vocabulary::{self, FIRST_PIECE, Piece};
 use crate::{Message, Request, Role, ToolCall, ToolSchema};
-
-#[path = "../../../tests/support/mod.rs"]
-mod support;
-
-use support::gguf::{self, Gguf};
-use support::vocabulary::{self, FIRST_PIECE, Piece};
 
 /// The templates of `llama-sys/tests`. The second is whether it has a place for tools and their results.
 const FAMILIES: [(&str, bool); 12] = [
