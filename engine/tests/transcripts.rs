@@ -266,6 +266,15 @@ fn killed(folder: &Path, before: &[(PathBuf, Vec<u8>)], random: &mut Random) {
     }
 }
 
+/// After all is forgotten one prompt can have the whole cache.
+async fn nothing_is_left_behind(engine: &Engine) {
+    for transcript in (0..6).map(|number| format!("t{number}")).chain(["beside".to_owned()]) {
+        engine.forget(&transcript).await.unwrap();
+    }
+    let all = finish(engine, ask("all", &[user(&"x".repeat(900))], 8)).await;
+    assert_eq!((all.usage.reused_tokens, all.reason), (0, FinishReason::Length));
+}
+
 /// Appends, forks, cancels, edits, spills, kills and restarts at random. Every reply must be the one of an engine that reads its prompt anew.
 #[tokio::test]
 async fn random_work_leaves_every_transcript_as_a_cold_prefill() {
@@ -329,11 +338,6 @@ async fn random_work_leaves_every_transcript_as_a_cold_prefill() {
                 }
             }
         }
-        // Nothing is left behind in the cache: one prompt can have all of it.
-        for transcript in (0..6).map(|number| format!("t{number}")).chain(["beside".to_owned()]) {
-            engine.forget(&transcript).await.unwrap();
-        }
-        let all = finish(&engine, ask("all", &[user(&"x".repeat(900))], 8)).await;
-        assert_eq!((all.usage.reused_tokens, all.reason), (0, FinishReason::Length), "{name}");
+        nothing_is_left_behind(&engine).await;
     }
 }
