@@ -159,7 +159,8 @@ impl<'model> Transcripts<'model> {
             None => {}
         }
         self.all[sequence] = Some(transcript);
-        let common = common.min(self.held(sequence).len());
+        // What made room may have been written into the very file that was chosen.
+        let common = common.min(common_prefix(self.held(sequence), prompt));
         let reached = self.back_to(sequence, common);
         if let Some(transcript) = &mut self.all[sequence] {
             transcript.messages = messages.to_vec();
