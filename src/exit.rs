@@ -63,6 +63,7 @@ pub fn of_error(error: &anyhow::Error) -> (u8, &'static str) {
             | EngineError::NoContext { .. },
         ) => (BAD_INPUT, "bad_model"),
         Some(EngineError::DoesNotFit { .. }) => (BAD_INPUT, "does_not_fit"),
+        Some(EngineError::Worker { .. }) => (FAILED, "worker"),
         Some(EngineError::LoadCancelled) => (INTERRUPTED, "interrupted"),
         Some(_) => (FAILED, "model"),
         None if matches!(error.downcast_ref(), Some(StoreError::AmbiguousSession { .. })) => (BAD_INPUT, "bad_input"),

@@ -18,6 +18,7 @@ mod log;
 mod plan;
 mod reply;
 mod vocab;
+mod worker;
 
 pub use llama_cpp_2;
 pub use llama_cpp_sys_2;
@@ -31,3 +32,4 @@ pub use log::{LogLevel, log_lines_of, send_logs_to, silence_logs};
 pub use plan::{BufferMemory, ContextMemory, DeviceMemory, Memory, context_memory, is_windowed, with_max_outputs};
 pub use reply::{ParsedReply, ParsedToolCall, ReplyParser};
 pub use vocab::{preserved_tokens, sliding_window, special_token_texts};
+pub use worker::{RPC_VERSION, RpcDevice, end_process, lent_devices, local_gpus, on_lost_worker, serve_worker, worker_devices};

@@ -44,8 +44,9 @@ fn print_plan(plan: &Plan) -> Result<()> {
     row("overhead", plan.overhead, "vocabulary and bookkeeping, an estimate")?;
     row("needs", plan.needs(), "")?;
     row("has", plan.machine.available, &format!("{}; the machine has {}", plan.machine.bound.words(), Bytes(plan.machine.total)))?;
-    for DevicePlan { name, weights, kv, compute, free, .. } in &plan.devices {
-        let free = free.map_or_else(|| "free memory unknown".to_owned(), |free| format!("of {} free", Bytes(free)));
+    for device @ DevicePlan { name, weights, kv, compute, free, .. } in &plan.devices {
+        let place = device.worker.as_ref().map_or_else(String::new, |_| format!(" on {}", device.place()));
+        let free = free.map_or_else(|| format!("free memory{place} unknown"), |free| format!("of {} free{place}", Bytes(free)));
         let parts = format!("{free}: weights {}, K/V cache {}, compute {}", Bytes(*weights), Bytes(*kv), Bytes(*compute));
         row(name, weights + kv + compute, &parts)?;
     }

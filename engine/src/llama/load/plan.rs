@@ -11,7 +11,7 @@ use llama_sys::llama_cpp_2::llama_backend::LlamaBackend;
 use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::{ContextMemory, Memory, ShimError, context_memory, is_windowed};
 
-use super::{ModelFile, Shape, context_params, context_size, llama_backend, model_params, open_model, sequences};
+use super::{ModelFile, Shape, context_params, context_size, llama_backend, local_params, model_params, open_model, sequences};
 use super::{trained_context, with_cache_types};
 use crate::{CacheType, DevicePlan, EngineError, LoadOptions, Machine, ModelSource, Plan};
 
@@ -113,7 +113,7 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(backend: &LlamaBackend, file: &'a ModelFile, options: &'a LoadOptions, machine: Machine) -> Result<Self, EngineError> {
-        let model = open_model(backend, file, &model_params(options).with_no_alloc(true))?;
+        let model = open_model(backend, file, &model_params(options, file)?.with_no_alloc(true))?;
         let asked = context_size(&model, options)?;
         // These cannot drop a tail (DESIGN §5).
         let needs_checkpoints = model.is_recurrent() || model.is_hybrid() || is_windowed(&model);
@@ -140,8 +140,8 @@ impl<'a> Planner<'a> {
             let Memory { weights, kv, compute } = share(memory, Some(&device.name));
             let free = (device.total > 0).then_some(device.free);
             // Metal's devices call themselves GPUs, and have the machine's memory all the same.
-            let unified = device.integrated || cfg!(target_os = "macos");
-            DevicePlan { name: device.name.clone(), weights, kv, compute, free, unified }
+            let unified = device.worker.is_none() && (device.integrated || cfg!(target_os = "macos"));
+            DevicePlan { name: device.name.clone(), worker: device.worker.clone(), weights, kv, compute, free, unified }
         });
         Plan {
             model: self.file.title(),
@@ -273,7 +273,7 @@ fn rounded(size: u32, trained: u32) -> u32 {
 fn embedder_bytes(backend: &LlamaBackend, options: &LoadOptions) -> Result<u64, EngineError> {
     let Some(path) = &options.embedder else { return Ok(0) };
     let file = ModelFile::on_disk(path)?;
-    let model = open_model(backend, &file, &model_params(options).with_no_alloc(true))?;
+    let model = open_model(backend, &file, &local_params(options).with_no_alloc(true))?;
     let size = trained_context(&model).min(EMBEDDER_CONTEXT);
     let params = LlamaContextParams::default().with_n_ctx(NonZeroU32::new(size)).with_n_batch(size).with_n_ubatch(size);
     let memory = context_memory(&model, params.with_embeddings(true));
