@@ -16,6 +16,10 @@
 #include <string_view>
 #include <vector>
 
+#ifndef _WIN32
+#include <unistd.h>
+#endif
+
 namespace {
 
 // What is said when the connection to a worker breaks.
@@ -32,7 +36,13 @@ void on_abort(const char * message) {
     const size_t place = text.find(".cpp:");
     const size_t colon = place == std::string_view::npos ? place : text.find(": ", place);
     const auto   cause = colon == std::string_view::npos ? text : text.substr(colon + 2);
-    std::fprintf(stderr, "%s (%.*s)\n", lost_words.c_str(), static_cast<int>(cause.find_last_not_of('\n') + 1), cause.data());
+    // On a terminal there may be half a line already.
+#ifndef _WIN32
+    const char * start = isatty(STDERR_FILENO) ? "\n" : "";
+#else
+    const char * start = "";
+#endif
+    std::fprintf(stderr, "%s%s (%.*s)\n", start, lost_words.c_str(), static_cast<int>(cause.find_last_not_of('\n') + 1), cause.data());
     // Threads of llama.cpp run on: what ends a program in order would pull their data from under them.
     std::_Exit(1);
 }

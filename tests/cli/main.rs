@@ -11,3 +11,4 @@ mod models;
 mod notes;
 mod plan;
 mod support;
+mod workers;

@@ -147,7 +147,10 @@ fn greet(mut stream: impl Read + Write) -> Result<(), String> {
     match exchanged.map_err(|error| error.kind()) {
         Ok(()) => {}
         Err(ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
-            return Err("it does not answer; a worker serves one at a time, so end the other program that uses it, or wait".to_owned());
+            let busy = "a worker serves one at a time, so end the other program that uses it, or wait";
+            return Err(format!(
+                "it takes the connection and does not answer; {busy}; if no worker listens there, check `workers` in [engine]"
+            ));
         }
         Err(_) => return Err("what listens there is no worker; check `workers` in [engine]".to_owned()),
     }
