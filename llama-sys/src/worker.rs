@@ -13,10 +13,7 @@ use serde::Deserialize;
 use crate::{ErrorKind, ShimError, ffi};
 
 /// Version of the protocol, major and minor. A worker must have the same major one and no higher minor one.
-pub const RPC_VERSION: (u8, u8) = {
-    assert!(ffi::RPC_PROTO_MAJOR_VERSION <= u8::MAX as u32 && ffi::RPC_PROTO_MINOR_VERSION <= u8::MAX as u32);
-    (ffi::RPC_PROTO_MAJOR_VERSION as u8, ffi::RPC_PROTO_MINOR_VERSION as u8)
-};
+pub const RPC_VERSION: (u32, u32) = (ffi::RPC_PROTO_MAJOR_VERSION, ffi::RPC_PROTO_MINOR_VERSION);
 
 /// A device that is lent or borrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -61,8 +61,10 @@ pub(super) fn stay(params: LlamaModelParams, options: &LoadOptions) -> LlamaMode
 
 /// Of `layers` and the output, which counts as one more, those that go to devices with `lent` bytes rather than to our own `own` bytes.
 fn layers_away(layers: u64, lent: u64, own: u64) -> u32 {
-    let all = u128::from(layers) + 1;
-    let away = (all * u128::from(lent) * 2 + u128::from(lent) + u128::from(own)) / (2 * (u128::from(lent) + u128::from(own))).max(1);
+    let all = u128::from(layers.min(u64::from(u32::MAX))) + 1;
+    let (lent, both) = (u128::from(lent), u128::from(lent) + u128::from(own));
+    // Rounded to the nearest. One goes away in any case: who names a worker wants it used.
+    let away = (2 * all * lent + both) / (2 * both).max(1);
     u32::try_from(away.clamp(1, all)).unwrap_or(u32::MAX)
 }
 
@@ -156,7 +158,7 @@ fn greet(mut stream: impl Read + Write) -> Result<(), String> {
     }
     let (major, minor) = RPC_VERSION;
     match answer {
-        [its_major, its_minor, ..] if its_major == major && its_minor <= minor => Ok(()),
+        [its_major, its_minor, ..] if u32::from(its_major) == major && u32::from(its_minor) <= minor => Ok(()),
         [its_major, its_minor, ..] => Err(format!(
             "it speaks version {its_major}.{its_minor} of llama.cpp's protocol and this program {major}.{minor}; run the same Paguro on both"
         )),
@@ -203,11 +205,11 @@ mod tests {
         check(35, 8, 8, 18);
         check(35, 16, 8, 24);
         check(35, 8, 0, 36);
-        // One goes away even so: who names a worker wants it used.
         check(35, 0, 8, 1);
         check(0, 0, 0, 1);
         check(3, u64::MAX, u64::MAX, 2);
-        check(u64::MAX, 1, 1, u32::MAX);
+        check(u64::MAX, 1, 1, 1 << 31);
+        check(u64::MAX, u64::MAX, 1, u32::MAX);
     }
 
     #[test]
@@ -251,9 +253,9 @@ mod tests {
 
     #[test]
     fn greetings() {
-        let answer = |major: u8, minor: u8| {
+        let answer = |major: u32, minor: u32| {
             let mut bytes = 28_u64.to_ne_bytes().to_vec();
-            bytes.extend([major, minor, 0, 0]);
+            bytes.extend([major, minor, 0, 0].map(|number| u8::try_from(number).unwrap()));
             bytes.extend([0; 24]);
             greet(Peer(Cursor::new(bytes)))
         };
