@@ -65,7 +65,7 @@ fn llama_version(source: &Path) -> String {
 }
 
 fn compile(includes: &[PathBuf]) {
-    let files = ["guard", "chat", "reply", "trigger", "grammar", "info", "plan", "worker"];
+    let files = ["guard", "attention", "chat", "reply", "trigger", "grammar", "info", "plan", "worker"];
     cc::Build::new()
         .cpp(true)
         .std("c++17")

@@ -120,7 +120,7 @@ impl Drop for Generation {
 #[derive(Debug)]
 enum End {
     Pending(oneshot::Receiver<Ending>),
-    Arrived(Result<Finish, EngineError>),
+    Arrived(Box<Result<Finish, EngineError>>),
     Told,
 }
 
@@ -141,13 +141,13 @@ impl Generation {
                 Err(_) => (Vec::new(), Err(EngineError::Gone)),
             };
             self.rest = rest.into_iter();
-            self.end = End::Arrived(result);
+            self.end = End::Arrived(Box::new(result));
         }
         if let Some(delta) = self.rest.next() {
             return Some(Ok(delta));
         }
         match std::mem::replace(&mut self.end, End::Told) {
-            End::Arrived(result) => Some(result.map(|finish| Delta::Finish(Box::new(finish)))),
+            End::Arrived(result) => Some((*result).map(|finish| Delta::Finish(Box::new(finish)))),
             End::Pending(_) | End::Told => None,
         }
     }

@@ -27,6 +27,6 @@ pub use machine::{Bound, Machine};
 pub use measure::{Against, Divergence, Quality, QualityTest, Reference, Speed, SpeedTest};
 pub use message::{Message, Role, ToolCall, ToolSchema};
 pub use options::{CacheType, ForkPoint, LoadOptions, ModelInfo, ModelSource, Priority, Request, Sampling};
-pub use plan::{Bytes, DevicePlan, Plan};
+pub use plan::{AttentionTime, Bytes, DevicePlan, Plan};
 pub use schema::check_tools;
 pub use worker::{LentDevice, Worker};

@@ -35,13 +35,18 @@ pub struct Message {
     /// The tool's name, on a tool message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The tokens that the model wrote this reply with, its markers included. A request that holds them is the same tokens again,
+    /// also where the text would be tokenized otherwise. Those of another vocabulary, or of a text that the template does not tell
+    /// as it was, are passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<u32>,
 }
 
 impl Message {
     /// A message of `role` with plain text.
     #[must_use]
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into(), reasoning: None, tool_calls: Vec::new(), tool_call_id: None, name: None }
+        Self { role, content: content.into(), reasoning: None, tool_calls: Vec::new(), tool_call_id: None, name: None, tokens: Vec::new() }
     }
 
     /// The result of the call `call`.

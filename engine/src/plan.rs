@@ -36,12 +36,32 @@ pub struct Plan {
     pub overhead: u64,
     /// What lies on GPUs and workers; empty without.
     pub devices: Vec<DevicePlan>,
+    /// What the cache's types cost in time; `None`: not measured, because layers differ or the device has no such operation.
+    pub attention: Option<AttentionTime>,
     /// What there is.
     pub machine: Machine,
     /// The largest context with these cache types that fits, in tokens; `None`: not even a small one.
     pub largest_context: Option<u32>,
     /// What would make it fit, where it does not: the end of a sentence.
     pub way_out: Option<String>,
+}
+
+/// Attention of all layers for one new token, in milliseconds, measured on this machine when the plan is made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct AttentionTime {
+    /// Tokens in the cache.
+    pub depth: u32,
+    /// With the types of the plan.
+    pub planned_ms: f64,
+    /// With f16 for both.
+    pub f16_ms: f64,
+}
+
+impl fmt::Display for AttentionTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { depth, planned_ms, f16_ms } = self;
+        write!(f, "{planned_ms:.1} ms a token at a depth of {depth} tokens here, {f16_ms:.1} ms with f16")
+    }
 }
 
 /// The share of one device.
@@ -169,6 +189,7 @@ mod tests {
             embedder: 2,
             overhead: 1,
             devices: devices.iter().enumerate().map(device).collect(),
+            attention: None,
             machine: Machine { total: 100, available: 63, bound: Bound::Memory },
             largest_context: None,
             way_out: None,

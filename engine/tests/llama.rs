@@ -125,10 +125,14 @@ async fn a_cache_miss_is_named() {
     let engine = load(&models::puppet_of(&["fine"])).await;
     let miss = async |messages: &[Message]| finish(&engine, greedy(messages.to_vec(), 20)).await.cache_miss;
     let mut messages = vec![user("hi")];
-    assert_eq!(miss(&messages).await.as_deref(), Some("first request"));
-    messages.extend([Message::new(Role::Assistant, "fine"), user("good")]);
-    // The piece of the puppet is a token that no text is tokenized to; the transcript keeps it where the text is the same.
+    let first = finish(&engine, greedy(messages.clone(), 20)).await;
+    assert_eq!(first.cache_miss.as_deref(), Some("first request"));
+    // The piece of the puppet is a token that no text is tokenized to; the message keeps it.
+    messages.extend([first.message, user("good")]);
     assert_eq!(miss(&messages).await, None);
+    messages[1] = Message::new(Role::Assistant, "fine");
+    let retokenized = r#"the conversation differs from token 21: "fine" where "fine<|im_end|>\n<|im_start|>" was"#;
+    assert_eq!(miss(&messages).await.as_deref(), Some(retokenized));
     messages.truncate(1);
     messages.push(user("more"));
     let quoted = r#"the conversation differs from token 11: "user" where "assi" was"#;

@@ -70,7 +70,10 @@ fn weights_and_cache_are_what_the_shapes_say() {
     let plan = model.plan(|options| options.mmap = true);
     assert_eq!((plan.cache_type_k, plan.cache_type_v, plan.mapped), (Some(CacheType::Q4_0), Some(CacheType::Q4_0), true));
     assert!(plan.weights.abs_diff(weights) < 4096);
-    assert_eq!(plan, model.plan(|options| options.mmap = true).tap(|again| again.machine = plan.machine));
+    assert_eq!(
+        plan,
+        model.plan(|options| options.mmap = true).tap(|again| (again.machine, again.attention) = (plan.machine, plan.attention))
+    );
 }
 
 trait Tap: Sized {

@@ -68,6 +68,20 @@ paguro_status paguro_grammar_accept(paguro_grammar * grammar, llama_token token,
 // loaded by `no_alloc` nothing of the weights, the KV cache and the compute buffers is allocated. A context is made and freed.
 paguro_status paguro_context_memory(struct llama_model * model, const struct llama_context_params * params, paguro_text * out);
 
+// The attention of one layer for one new token over `depth` tokens, in seconds: the quickest of a few runs on the best device
+// there is, with `threads` if that is the CPU. Types are ggml's; without flash attention V must not be a quantised one.
+typedef struct paguro_attention {
+    int  head;  // values of one head
+    int  heads;
+    int  kv_heads;
+    int  depth;
+    int  type_k;
+    int  type_v;
+    bool flash;
+    int  threads;
+} paguro_attention;
+paguro_status paguro_attention_seconds(const paguro_attention * shape, double * seconds, paguro_text * out);
+
 // More than one machine: llama.cpp's RPC backend. Devices are [{"name", "index", "free", "total"}], `index` among ggml's devices, bytes.
 //
 // local_gpus gives the indices of the GPUs that llama.cpp uses by itself. lent_devices gives what this machine would lend; `memory`

@@ -112,6 +112,7 @@ mod tests {
         check(|out| unsafe { paguro_lent_devices(None, out) });
         check(|out| unsafe { paguro_worker_serve(empty, 1, None, out) });
         check(|out| unsafe { paguro_worker_devices(garbage, out) });
+        check(|out| unsafe { paguro_attention_seconds(null(), null_mut(), out) });
 
         unsafe {
             assert_eq!(paguro_build_info(null_mut()), paguro_status::PAGURO_INPUT);

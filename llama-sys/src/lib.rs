@@ -29,7 +29,9 @@ pub use error::{ErrorKind, ShimError};
 pub use grammar::{GrammarSampler, json_schema_to_grammar};
 pub use info::{BuildInfo, build_info};
 pub use log::{LogLevel, log_lines_of, send_logs_to, silence_logs};
-pub use plan::{BufferMemory, ContextMemory, DeviceMemory, Memory, context_memory, is_windowed, with_max_outputs};
+pub use plan::{
+    AttentionShape, BufferMemory, ContextMemory, DeviceMemory, Memory, attention_time, context_memory, is_windowed, with_max_outputs,
+};
 pub use reply::{ParsedReply, ParsedToolCall, ReplyParser};
 pub use vocab::{preserved_tokens, sliding_window, special_token_texts};
 pub use worker::{RPC_VERSION, RpcDevice, end_process, lent_devices, local_gpus, on_lost_worker, serve_worker, worker_devices};

@@ -1,8 +1,10 @@
 //! What a model and a context take, counted by llama.cpp itself and, for a model loaded with `no_alloc`, without allocating it.
 
-use llama_cpp_2::context::params::LlamaContextParams;
+use std::time::Duration;
+
+use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::model::LlamaModel;
-use llama_cpp_sys_2::llama_context_params;
+use llama_cpp_sys_2::{ggml_type, llama_context_params};
 use serde::Deserialize;
 
 use crate::{ShimError, ffi};
@@ -70,6 +72,48 @@ pub fn context_memory(model: &LlamaModel, mut params: LlamaContextParams) -> Res
     })
 }
 
+/// The attention of one layer of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttentionShape {
+    /// Values of one head.
+    pub head: u32,
+    /// Heads of the queries.
+    pub heads: u32,
+    /// Heads of keys and values; a divisor of `heads`.
+    pub kv_heads: u32,
+    /// Tokens in the cache.
+    pub depth: u32,
+    /// Types of the K and of the V cache; their blocks must fill heads exactly.
+    pub types: (KvCacheType, KvCacheType),
+    /// Flash attention; without it V must not be quantised.
+    pub flash: bool,
+    /// Threads, where the device is the CPU.
+    pub threads: u32,
+}
+
+/// How long such a layer takes for one new token, measured on this machine, with zeros.
+///
+/// # Errors
+/// The shape makes no attention, or the device has none over these types.
+pub fn attention_time(shape: &AttentionShape) -> Result<Duration, ShimError> {
+    let int = |number: u32| i32::try_from(number).unwrap_or(0);
+    let type_of = |kind: KvCacheType| i32::try_from(ggml_type::from(kind)).unwrap_or(-1);
+    let shape = ffi::paguro_attention {
+        head: int(shape.head),
+        heads: int(shape.heads),
+        kv_heads: int(shape.kv_heads),
+        depth: int(shape.depth),
+        type_k: type_of(shape.types.0),
+        type_v: type_of(shape.types.1),
+        flash: shape.flash,
+        threads: int(shape.threads.max(1)),
+    };
+    let mut seconds = 0.0;
+    // SAFETY: both live until the call is over, and the export keeps neither.
+    ffi::call(|out| unsafe { ffi::paguro_attention_seconds(&raw const shape, &raw mut seconds, out) })?;
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
 /// Whether some of the model's layers see only the last tokens.
 #[must_use]
 pub fn is_windowed(model: &LlamaModel) -> bool {
@@ -102,6 +146,23 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+
+    #[test]
+    fn attention_takes_time_or_is_refused() {
+        let types = (KvCacheType::Q4_0, KvCacheType::F16);
+        let shape = AttentionShape { head: 64, heads: 4, kv_heads: 2, depth: 256, types, flash: true, threads: 1 };
+        let check = |shape: AttentionShape, expected: bool| {
+            let time = attention_time(&shape);
+            assert_eq!(time.as_ref().is_ok_and(|time| *time > Duration::ZERO), expected, "{shape:?}: {time:?}");
+        };
+        check(shape, true);
+        check(AttentionShape { flash: false, ..shape }, true);
+        check(AttentionShape { types: (KvCacheType::F16, KvCacheType::F16), ..shape }, true);
+        check(AttentionShape { head: 24, ..shape }, false);
+        check(AttentionShape { types: (types.1, types.0), flash: false, ..shape }, false);
+        check(AttentionShape { kv_heads: 3, ..shape }, false);
+        check(AttentionShape { depth: 0, ..shape }, false);
+    }
 
     #[test]
     fn outputs_are_what_was_given() {

@@ -118,7 +118,8 @@ async fn memory(context: &Context) -> Result<(State, String)> {
         (Some(k), Some(v)) => format!(", K/V cache {}/{} {}", k.name(), v.name(), Bytes(plan.kv)),
         _ => String::new(),
     };
-    let says = format!("the model needs {needs} of {} {}{types}", Bytes(machine.available), machine.bound.words());
+    let attention = plan.attention.map(|attention| format!(", attention {attention}")).unwrap_or_default();
+    let says = format!("the model needs {needs} of {} {}{types}{attention}", Bytes(machine.available), machine.bound.words());
     Ok(match (&plan.way_out, context.config.model.ignore_plan) {
         (None, _) => (State::Ok, says),
         (Some(way_out), true) => (State::Note, format!("{says}; `ignore_plan` loads it all the same, else {way_out}")),

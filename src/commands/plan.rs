@@ -50,6 +50,9 @@ fn print_plan(plan: &Plan) -> Result<()> {
         let parts = format!("{free}: weights {}, K/V cache {}, compute {}", Bytes(*weights), Bytes(*kv), Bytes(*compute));
         row(name, weights + kv + compute, &parts)?;
     }
+    if let Some(attention) = plan.attention {
+        say!("attention     {attention}");
+    }
     match (&plan.way_out, plan.largest_context) {
         (Some(way_out), _) => say!("fits          no: {way_out}"),
         (None, Some(largest)) => say!("fits          yes; the largest context that does is {largest} tokens"),

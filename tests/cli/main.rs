@@ -7,6 +7,7 @@ mod crash;
 mod demo_model;
 mod errors;
 mod hub;
+mod measure;
 mod models;
 mod notes;
 mod plan;

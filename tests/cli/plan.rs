@@ -7,8 +7,16 @@ fn a_plan_is_told_in_words_and_in_json() {
     let home = Home::new();
     let run = home.run(&["model", "plan", "demo", "--context", "2048", "--cache-type-k", "q8_0"]);
     assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""), "{run:?}");
-    for words in ["context       2048 tokens", "weights ", "K/V cache ", "q8_0/f16: 76 % of f16", "compute ", "needs ", "fits          yes"]
-    {
+    for words in [
+        "context       2048 tokens",
+        "weights ",
+        "K/V cache ",
+        "q8_0/f16: 76 % of f16",
+        "compute ",
+        "needs ",
+        " ms with f16",
+        "fits          yes",
+    ] {
         assert!(run.stdout.contains(words), "no {words:?} in {}", run.stdout);
     }
     let run = home.run(&["model", "plan", "demo", "--format", "json", "--cache-type-k", "q4_0", "--cache-type-v", "q4_0"]);
@@ -18,6 +26,8 @@ fn a_plan_is_told_in_words_and_in_json() {
     let parts = ["weights", "kv", "checkpoints", "compute", "embedder", "overhead"].map(number);
     assert_eq!(parts.iter().sum::<u64>(), number("needs"));
     assert!(number("needs") <= plan["machine"]["available"].as_u64().unwrap());
+    let attention = |key: &str| plan["attention"][key].as_f64().unwrap();
+    assert!(attention("planned_ms") > 0.0 && attention("f16_ms") > 0.0 && plan["attention"]["depth"] == 2048, "{plan}");
 }
 
 #[test]

@@ -154,14 +154,25 @@ impl<'model> Cache<'model> {
         debug_assert!(copied.is_ok(), "no positions, so none is too large");
     }
 
+    /// Bytes of the memory of a sequence.
+    pub(super) fn state_size(&self, sequence: usize, share: Share) -> usize {
+        self.context.state_seq_get_size_ext(id(sequence), share.flags())
+    }
+
+    /// Fills `bytes`, [`Cache::state_size`] of them, with the memory of a sequence. `false`: there is none, or of another size.
+    pub(super) fn write_state(&self, sequence: usize, share: Share, bytes: &mut [u8]) -> bool {
+        if bytes.is_empty() || bytes.len() != self.state_size(sequence, share) {
+            return false;
+        }
+        // SAFETY: the buffer has the bytes that llama.cpp has just said it writes for this sequence and these flags.
+        let written = unsafe { self.context.state_seq_get_data_ext(bytes.as_mut_ptr(), id(sequence), share.flags()) };
+        written == bytes.len()
+    }
+
     /// The memory of a sequence as bytes.
     pub(super) fn state(&self, sequence: usize, share: Share) -> Option<Vec<u8>> {
-        let (sequence, flags) = (id(sequence), share.flags());
-        let size = self.context.state_seq_get_size_ext(sequence, flags);
-        let mut bytes = vec![0_u8; size];
-        // SAFETY: the buffer has the `size` bytes that llama.cpp has just said it writes for this sequence and these flags.
-        let written = unsafe { self.context.state_seq_get_data_ext(bytes.as_mut_ptr(), sequence, flags) };
-        (size > 0 && written == size).then_some(bytes)
+        let mut bytes = vec![0_u8; self.state_size(sequence, share)];
+        self.write_state(sequence, share, &mut bytes).then_some(bytes)
     }
 
     /// Fills a sequence from what [`Cache::state`] gave. `false`: it does not fit in, and the sequence is empty.

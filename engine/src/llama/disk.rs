@@ -4,13 +4,18 @@
 //! "paguro kv 1\n" | u32 length of the header | header as JSON | tokens, u32 each | state | checkpoints | u32 CRC of all before it
 //! ```
 //! Numbers are little-endian. What a file is worth is the time of a prefill, never an answer: any doubt drops it.
+//!
+//! llama.cpp writes a state into the mapped file, and reads it there: gigabytes of it never stand in the process's own memory.
+#![allow(unsafe_code, reason = "a mapped file; each block says why it is sound")]
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use llama_sys::llama_cpp_2::token::LlamaToken;
+use memmap2::{Mmap, MmapMut};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -71,15 +76,25 @@ pub(super) fn sampled_hash(length: u64, mut read: impl FnMut(u64, &mut [u8]) -> 
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// What is kept of a transcript.
+/// What is kept of a transcript beside its state.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     pub(super) tokens: Vec<LlamaToken>,
     pub(super) messages: Vec<Message>,
-    /// Tokens before the last reply.
-    pub(super) reply: usize,
-    pub(super) state: Vec<u8>,
     pub(super) checkpoints: Vec<Checkpoint>,
+}
+
+/// The state of a transcript, where it lies on disk.
+#[derive(Debug)]
+pub(super) struct KeptState {
+    file: Mmap,
+    state: Range<usize>,
+}
+
+impl KeptState {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.file[self.state.clone()]
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,7 +102,6 @@ struct Head {
     fingerprint: Fingerprint,
     transcript: String,
     tokens: usize,
-    reply: usize,
     state: usize,
     /// Tokens before each checkpoint, and its bytes.
     checkpoints: Vec<(usize, usize)>,
@@ -130,35 +144,47 @@ impl Disk {
         path_of(&self.folder, transcript)
     }
 
-    /// Keeps a transcript. A crash in between leaves the file of before, and a power cut a file whose checksum is wrong.
-    pub(super) fn save(&self, transcript: &str, kept: &Kept) -> io::Result<()> {
+    /// Keeps a transcript with a state of `size` bytes, which `write` fills in. A crash in between leaves the file of before, and a
+    /// power cut a file whose checksum is wrong.
+    pub(super) fn save(&self, transcript: &str, kept: &Kept, size: usize, write: impl FnOnce(&mut [u8]) -> bool) -> io::Result<()> {
         let checkpoints = kept.checkpoints.iter().map(|checkpoint| (checkpoint.tokens, checkpoint.state.len()));
         let head = Head {
             fingerprint: self.fingerprint.clone(),
             transcript: transcript.into(),
             tokens: kept.tokens.len(),
-            reply: kept.reply,
-            state: kept.state.len(),
+            state: size,
             checkpoints: checkpoints.collect(),
             messages: kept.messages.clone(),
         };
         let head = serde_json::to_vec(&head)?;
         let tokens: Vec<u8> = kept.tokens.iter().flat_map(|token| token.0.to_le_bytes()).collect();
         let length = u32::try_from(head.len()).ok().filter(|length| *length <= MAX_HEADER).ok_or(io::ErrorKind::FileTooLarge)?;
-        let size = MAGIC.len() + 8 + head.len() + tokens.len() + kept.state.len() + checkpoint_bytes(&kept.checkpoints);
-        if size as u64 > self.budget {
+        let start = [MAGIC, &length.to_le_bytes(), &head, &tokens].concat();
+        let content = start.len() + size + checkpoint_bytes(&kept.checkpoints);
+        let total = content as u64 + 4;
+        if total > self.budget {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         fs::create_dir_all(&self.folder)?;
-        self.make_room(size as u64, &self.path(transcript))?;
-        let mut file = tempfile::Builder::new().prefix(".kv").tempfile_in(&self.folder)?;
-        let mut crc = crc32fast::Hasher::new();
-        let parts = [MAGIC, &length.to_le_bytes(), &head, &tokens, &kept.state];
-        for part in parts.into_iter().chain(kept.checkpoints.iter().map(|checkpoint| &checkpoint.state[..])) {
-            crc.update(part);
-            file.write_all(part)?;
+        self.make_room(total, &self.path(transcript))?;
+        let file = tempfile::Builder::new().prefix(".kv").tempfile_in(&self.folder)?;
+        reserve(file.as_file(), total)?;
+        // SAFETY: the file is new and has a random name: nobody else writes to it or cuts it while it is mapped.
+        let mut map = unsafe { MmapMut::map_mut(file.as_file()) }?;
+        let (beginning, rest) = map.split_at_mut(start.len());
+        beginning.copy_from_slice(&start);
+        let (state, mut rest) = rest.split_at_mut(size);
+        if !write(state) {
+            return Err(io::Error::other("the state cannot be read"));
         }
-        file.write_all(&crc.finalize().to_le_bytes())?;
+        for checkpoint in &kept.checkpoints {
+            let place;
+            (place, rest) = rest.split_at_mut(checkpoint.state.len());
+            place.copy_from_slice(&checkpoint.state);
+        }
+        let crc = crc32fast::hash(&map[..content]);
+        map[content..].copy_from_slice(&crc.to_le_bytes());
+        drop(map);
         file.persist(self.path(transcript))?;
         Ok(())
     }
@@ -197,16 +223,7 @@ impl Disk {
         self.tokens_at(&self.path(transcript))
     }
 
-    /// The tokens of a transcript, and how many stand before its last reply.
-    pub(super) fn reply(&self, transcript: &str) -> Option<(Vec<LlamaToken>, usize)> {
-        self.beginning(&self.path(transcript)).ok().flatten()
-    }
-
     fn tokens_at(&self, path: &Path) -> Result<Option<Vec<LlamaToken>>, String> {
-        Ok(self.beginning(path)?.map(|(tokens, _)| tokens))
-    }
-
-    fn beginning(&self, path: &Path) -> Result<Option<(Vec<LlamaToken>, usize)>, String> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -216,7 +233,7 @@ impl Disk {
         let head = self.head(&mut file)?;
         let mut tokens = vec![0; head.tokens.saturating_mul(4)];
         file.read_exact(&mut tokens).map_err(|_| DAMAGED)?;
-        Ok(Some((tokens_of(&tokens), head.reply)))
+        Ok(Some(tokens_of(&tokens)))
     }
 
     /// Reads a header and checks that it is of this model and settings, and of no more bytes than the file has.
@@ -253,11 +270,11 @@ impl Disk {
     }
 
     /// All that is kept of a transcript. `Err`: why it is not used; the file is removed then.
-    pub(super) fn load(&self, transcript: &str) -> Result<Kept, String> {
+    pub(super) fn load(&self, transcript: &str) -> Result<(Kept, KeptState), String> {
         self.load_at(&self.path(transcript))
     }
 
-    pub(super) fn load_at(&self, path: &Path) -> Result<Kept, String> {
+    pub(super) fn load_at(&self, path: &Path) -> Result<(Kept, KeptState), String> {
         let kept = self.read(path);
         match &kept {
             // For the budget, this is when it was last used.
@@ -267,25 +284,29 @@ impl Disk {
         kept
     }
 
-    fn read(&self, path: &Path) -> Result<Kept, String> {
-        let bytes = fs::read(path).map_err(|error| format!("the saved state cannot be read ({error})"))?;
-        let (content, crc) = bytes.split_last_chunk::<4>().ok_or(DAMAGED)?;
+    fn read(&self, path: &Path) -> Result<(Kept, KeptState), String> {
+        let unreadable = |error: io::Error| format!("the saved state cannot be read ({error})");
+        let file = File::open(path).map_err(unreadable)?;
+        // SAFETY: these files are only ever replaced or removed, never written again or cut. Whoever cuts one by hand while it is
+        // mapped ends this process, as with any mapped file.
+        let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
+        let (content, crc) = map.split_last_chunk::<4>().ok_or(DAMAGED)?;
         if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
             return Err(DAMAGED.into());
         }
-        let file = File::open(path).map_err(|_| DAMAGED)?;
         let head = self.head(&mut BufReader::new(file))?;
         let bodies = head.tokens * 4 + head.state + head.checkpoints.iter().map(|(_, bytes)| bytes).sum::<usize>();
-        let mut rest = content.len().checked_sub(bodies).map(|start| &content[start..]).ok_or(DAMAGED)?;
-        let mut take = |count: usize| {
-            let (part, others) = rest.split_at(count);
+        let start = content.len().checked_sub(bodies).ok_or(DAMAGED)?;
+        let state = start + head.tokens * 4..start + head.tokens * 4 + head.state;
+        let tokens = tokens_of(&content[start..state.start]);
+        let mut rest = &content[state.end..];
+        let checkpoints = head.checkpoints.iter().map(|(tokens, bytes)| {
+            let (state, others) = rest.split_at(*bytes);
             rest = others;
-            part
-        };
-        let tokens = tokens_of(take(head.tokens * 4));
-        let state = take(head.state).to_vec();
-        let checkpoints = head.checkpoints.iter().map(|(tokens, bytes)| Checkpoint { tokens: *tokens, state: take(*bytes).into() });
-        Ok(Kept { tokens, reply: head.reply, state, checkpoints: checkpoints.collect(), messages: head.messages })
+            Checkpoint { tokens: *tokens, state: state.into() }
+        });
+        let kept = Kept { tokens, checkpoints: checkpoints.collect(), messages: head.messages };
+        Ok((kept, KeptState { file: map, state }))
     }
 
     /// Makes `to` another name of `from`. `false`: there is no `from`.
@@ -300,6 +321,16 @@ impl Disk {
     pub(super) fn remove(&self, transcript: &str) {
         let _ = remove_transcript(&self.folder, transcript);
     }
+}
+
+/// Makes `file` so long, with all of its blocks: a mapped file that finds the disk full ends the process.
+fn reserve(mut file: &File, length: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, length) {
+        Err(rustix::io::Errno::OPNOTSUPP) => {}
+        result => return Ok(result?),
+    }
+    io::copy(&mut io::repeat(0).take(length), &mut file).map(drop)
 }
 
 const DAMAGED: &str = "the saved state is damaged";
@@ -326,10 +357,16 @@ mod tests {
         Kept {
             tokens: (0..count).map(LlamaToken).collect(),
             messages: vec![Message::new(Role::User, "hi")],
-            reply: 3,
-            state: vec![7; 1000],
             checkpoints: vec![Checkpoint { tokens: 2, state: vec![1; 10].into() }, Checkpoint { tokens: 3, state: vec![2; 20].into() }],
         }
+    }
+
+    /// Keeps `count` tokens with a state of `size` sevens.
+    fn save(disk: &Disk, name: &str, count: i32, size: usize) -> io::Result<()> {
+        disk.save(name, &kept(count), size, |state| {
+            state.fill(7);
+            true
+        })
     }
 
     #[test]
@@ -338,27 +375,27 @@ mod tests {
         let disk = disk(folder.path(), 1 << 20);
         assert_eq!(disk.tokens("a"), Ok(None));
         assert!(disk.best(&[LlamaToken(0)]).is_none());
-        disk.save("a", &kept(5)).unwrap();
-        disk.save("b", &kept(9)).unwrap();
+        save(&disk, "a", 5, 1000).unwrap();
+        save(&disk, "b", 9, 1000).unwrap();
         assert_eq!(disk.tokens("a").unwrap().unwrap().len(), 5);
         let prompt: Vec<_> = (0..8).map(LlamaToken).collect();
         assert_eq!(disk.best(&prompt).unwrap().1, 8);
-        let back = disk.load("b").unwrap();
+        let (back, state) = disk.load("b").unwrap();
         let checkpoints: Vec<_> = back.checkpoints.iter().map(|checkpoint| (checkpoint.tokens, checkpoint.state.len())).collect();
         assert_eq!(
-            (back.tokens, back.messages, back.state, checkpoints),
-            (kept(9).tokens, kept(9).messages, vec![7; 1000], vec![(2, 10), (3, 20)])
+            (back.tokens, back.messages, state.bytes(), checkpoints),
+            (kept(9).tokens, kept(9).messages, &[7; 1000][..], vec![(2, 10), (3, 20)])
         );
         assert!(disk.copy("b", "c") && !disk.copy("x", "y"));
         disk.remove("b");
-        assert_eq!(disk.load("c").unwrap().tokens.len(), 9);
+        assert_eq!(disk.load("c").unwrap().0.tokens.len(), 9);
     }
 
     #[test]
     fn any_flipped_bit_and_any_lost_byte_is_seen() {
         let folder = tempfile::tempdir().unwrap();
         let disk = disk(folder.path(), 1 << 20);
-        disk.save("a", &kept(5)).unwrap();
+        save(&disk, "a", 5, 1000).unwrap();
         let whole = fs::read(disk.path("a")).unwrap();
         for place in 0..whole.len() {
             let mut bytes = whole.clone();
@@ -380,7 +417,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut disk = disk(folder.path(), 1 << 20);
         for (field, words) in [(0, "another model"), (1, "another build"), (2, "other cache types")] {
-            disk.save("a", &kept(5)).unwrap();
+            save(&disk, "a", 5, 1000).unwrap();
             let right = disk.fingerprint.clone();
             let changed = [&mut disk.fingerprint.model, &mut disk.fingerprint.build, &mut disk.fingerprint.cache];
             changed.into_iter().nth(field).unwrap().push('x');
@@ -395,16 +432,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let disk = disk(folder.path(), 4000);
         for (age, name) in [(30, "a"), (20, "b"), (10, "c")] {
-            disk.save(name, &kept(5)).unwrap();
+            save(&disk, name, 5, 1000).unwrap();
             let file = File::options().append(true).open(disk.path(name)).unwrap();
             file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
         }
         disk.load("a").unwrap();
-        disk.save("d", &kept(5)).unwrap();
+        save(&disk, "d", 5, 1000).unwrap();
         let left: Vec<bool> = ["a", "b", "c", "d"].iter().map(|name| disk.path(name).exists()).collect();
         assert_eq!(left.iter().filter(|there| **there).count() as u64, 4000 / fs::metadata(disk.path("d")).unwrap().len());
         assert!(left[0] && !left[1] && left[3]);
-        assert!(disk.save("e", &Kept { state: vec![0; 5000], ..kept(5) }).is_err(), "larger than all there is room for");
+        assert!(save(&disk, "e", 5, 5000).is_err(), "larger than all there is room for");
+        assert!(disk.save("f", &kept(5), 10, |_| false).is_err() && !disk.path("f").exists());
+        assert_eq!(fs::read_dir(folder.path().join("kv")).unwrap().count(), disk.files().len(), "nothing half done is left");
     }
 
     #[test]

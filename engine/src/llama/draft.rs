@@ -1,16 +1,19 @@
 //! Guessing tokens that repeat the context (prompt lookup): what followed the last tokens when they last stood there.
 //!
-//! The guesses are verified in one batch, so the text is the one that plain decoding gives; a batch of 16 costs about as much as
-//! six single tokens on a CPU, so long copies gain and a wrong guess costs little.
+//! The guesses are verified in one batch, so the text is the one that plain decoding gives. On a CPU a batch of 16 costs about as much
+//! as six single tokens, and attention over a quantised cache as much as 16: there is little to gain there, and nothing to lose.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use llama_sys::llama_cpp_2::token::LlamaToken;
 
 /// Tokens that must match.
 const MATCH: usize = 3;
-/// Most tokens guessed at once.
-const MOST: usize = 15;
+/// Most tokens guessed at once. From 64 tokens of a batch on, llama.cpp's flash attention on a CPU unpacks an f16 cache once for all.
+pub(super) const MOST: usize = 63;
+/// A batch that takes longer than this makes the reply come in jerks.
+const LONGEST: Duration = Duration::from_millis(500);
 /// Guesses of a first try.
 const FIRST: usize = 3;
 /// Tokens without a guess after one that failed altogether.
@@ -25,16 +28,21 @@ pub(super) struct Drafter {
     known: usize,
     /// Tokens to guess next.
     length: usize,
+    /// Most tokens that are decoded within [`LONGEST`].
+    most: usize,
     pause: usize,
+    /// When the last guess was made.
+    guessed: Instant,
 }
 
 impl Drafter {
     pub(super) fn new() -> Self {
-        Self { places: HashMap::new(), known: 0, length: FIRST, pause: 0 }
+        Self { places: HashMap::new(), known: 0, length: FIRST, most: MOST, pause: 0, guessed: Instant::now() }
     }
 
     /// What may follow `tokens`, at most `most` tokens; `tokens` go on from those of the last call.
     pub(super) fn guess(&mut self, tokens: &[LlamaToken], most: usize) -> Vec<LlamaToken> {
+        self.guessed = Instant::now();
         let end = tokens.len();
         // The last place is left out: nothing follows it yet.
         for place in self.known.max(MATCH)..end {
@@ -50,14 +58,20 @@ impl Drafter {
         place.map_or_else(Vec::new, |place| tokens[*place..end.min(place + length)].to_vec())
     }
 
-    /// How many of the guesses were right.
+    /// How many of the guesses were right, told as soon as they were verified.
     pub(super) fn learn(&mut self, guessed: usize, right: usize) {
-        match (guessed, right) {
-            (0, _) => {}
-            (guessed, right) if right == guessed => self.length = (self.length * 2 + 1).min(MOST),
-            (_, 0) => (self.length, self.pause) = (FIRST, PAUSE),
-            (_, right) => self.length = right.max(FIRST),
+        if guessed == 0 {
+            return;
         }
+        let rows = u32::try_from(guessed + 1).unwrap_or(u32::MAX);
+        let each = (self.guessed.elapsed() / rows).as_micros().max(1);
+        self.most = usize::try_from(LONGEST.as_micros() / each).unwrap_or(MOST).clamp(FIRST, MOST);
+        match right {
+            0 => (self.length, self.pause) = (FIRST, PAUSE),
+            right if right == guessed => self.length = self.length * 2 + 1,
+            right => self.length = right.max(FIRST),
+        }
+        self.length = self.length.min(self.most);
     }
 
     /// The tokens were cut to `length`.

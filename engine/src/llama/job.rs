@@ -75,14 +75,6 @@ impl<'model> Job<'model> {
         }
     }
 
-    /// Takes the same text in other tokens, before the first token of the reply.
-    pub(super) fn replace_prompt(&mut self, prompt: Vec<LlamaToken>) {
-        if self.began.is_none() {
-            self.prompt = prompt.len();
-            self.target = prompt;
-        }
-    }
-
     pub(super) fn is_interactive(&self) -> bool {
         self.request.priority == Priority::Interactive
     }
@@ -189,7 +181,7 @@ impl<'model> Job<'model> {
             reason => {
                 let parsed = self.reply.parse_cut();
                 self.reply.tell_rest(&parsed, &mut self.sink);
-                Ok(self.finish(reason, message(parsed, Vec::new())))
+                Ok(self.finish(reason, parsed, Vec::new()))
             }
         };
         self.sink.finish(finish);
@@ -199,21 +191,19 @@ impl<'model> Job<'model> {
         let (parsed, calls) = self.checked().map_err(|reason| EngineError::ToolCall { tries: self.tries, reason })?;
         self.reply.tell_rest(&parsed, &mut self.sink);
         let reason = if calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
-        Ok(self.finish(reason, message(parsed, calls)))
+        Ok(self.finish(reason, parsed, calls))
     }
 
-    fn finish(&mut self, reason: FinishReason, message: Message) -> Finish {
+    fn finish(&mut self, reason: FinishReason, parsed: ParsedReply, tool_calls: Vec<ToolCall>) -> Finish {
         let mut timings = self.timings;
         timings.decode_ms = self.decoding.map_or(0.0, milliseconds);
         if self.decoding.is_none() {
             timings.prefill_ms = self.began.map_or(0.0, milliseconds);
         }
         let usage = Usage { completion_tokens: count(self.reply.tokens().len()), ..self.usage };
+        let reasoning = Some(parsed.reasoning).filter(|reasoning| !reasoning.is_empty());
+        let tokens = self.reply.tokens().iter().map(|token| token.0.unsigned_abs()).collect();
+        let message = Message { reasoning, tool_calls, tokens, ..Message::new(Role::Assistant, parsed.content) };
         Finish { reason, message, usage, timings, cache_miss: self.cache_miss.take() }
     }
-}
-
-fn message(parsed: ParsedReply, tool_calls: Vec<ToolCall>) -> Message {
-    let reasoning = Some(parsed.reasoning).filter(|reasoning| !reasoning.is_empty());
-    Message { reasoning, tool_calls, ..Message::new(Role::Assistant, parsed.content) }
 }

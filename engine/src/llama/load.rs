@@ -20,6 +20,7 @@ use llama_sys::llama_cpp_sys_2 as sys;
 use llama_sys::{Abort, LogLevel, build_info, log_lines_of, silence_logs, with_abort, with_max_outputs};
 
 use super::disk::{Fingerprint, sampled_hash};
+use super::draft::MOST as MOST_GUESSES;
 use super::gguf::{Header, read_header};
 use super::workers;
 use crate::error::one_line;
@@ -31,8 +32,6 @@ use crate::{CacheType, EngineError, LoadOptions, ModelSource};
 const MAX_DEFAULT_CONTEXT: u32 = 32_768;
 /// More sequences than llama.cpp's own limit would be refused.
 const MAX_SEQUENCES: u32 = 64;
-/// Tokens of one sequence in one batch whose logits are wanted: the next one and the guesses behind it.
-const OUTPUTS_PER_SEQUENCE: usize = 16;
 /// Below so many parameters one thread is the default: several wait for each other longer than they compute.
 const SMALL_MODEL: u64 = 20_000_000;
 
@@ -348,8 +347,7 @@ fn context_params(options: &LoadOptions, parameters: u64, shape: &Shape) -> Llam
         true => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
         false => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
     };
-    let threads = options.threads.unwrap_or_else(|| if parameters < SMALL_MODEL { 1 } else { physical_cores() });
-    let threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
+    let threads = i32::try_from(threads(options, parameters)).unwrap_or(i32::MAX);
     // llama.cpp has room for one row of logits of each sequence, and aborts where a batch has fewer rows than that.
     let batch = options.batch.max(sequences).clamp(1, size);
     let outputs = u32::try_from(outputs(options)).unwrap_or(u32::MAX).min(batch);
@@ -376,16 +374,21 @@ pub(super) fn sequences(options: &LoadOptions) -> usize {
     options.hot.clamp(1, MAX_SEQUENCES.min(context)) as usize
 }
 
-/// Rows of one batch that may ask for logits: for each sequence the next token, and as many as are guessed at once. llama.cpp
-/// reserves memory for them, and aborts where a batch has more.
+/// Rows of one batch that may ask for logits: one for each sequence, or one and the guesses behind it where a reply runs alone.
+/// llama.cpp reserves memory for them, and aborts where a batch has more.
 pub(super) fn outputs(options: &LoadOptions) -> usize {
-    sequences(options) * OUTPUTS_PER_SEQUENCE
+    sequences(options).max(1 + MOST_GUESSES)
 }
 
 /// Physical cores, but no more than this process may use: a second thread on a core slows decoding down.
 pub(crate) fn physical_cores() -> u32 {
     let usable = std::thread::available_parallelism().map_or(usize::MAX, std::num::NonZero::get);
     u32::try_from(num_cpus::get_physical().min(usable)).unwrap_or(1)
+}
+
+/// Threads for a model of so many `parameters`.
+fn threads(options: &LoadOptions, parameters: u64) -> u32 {
+    options.threads.unwrap_or_else(|| if parameters < SMALL_MODEL { 1 } else { physical_cores() }).max(1)
 }
 
 fn kv_type(cache_type: CacheType) -> KvCacheType {

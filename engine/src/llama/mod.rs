@@ -277,15 +277,6 @@ impl<'model> Llama<'model> {
     }
 
     fn place_one(&mut self, index: usize) {
-        let context = self.info.context as usize;
-        let job = &mut self.jobs[index];
-        if let Some(prompt) = self
-            .transcripts
-            .with_own_tokens(&job.transcript, &job.target)
-            .filter(|prompt| prompt.len() + RESERVED_REPLY as usize <= context)
-        {
-            job.replace_prompt(prompt);
-        }
         let job = &self.jobs[index];
         let placed = self.transcripts.place(&job.transcript, &job.target, &job.request.messages);
         let placed = match placed {

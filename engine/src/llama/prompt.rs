@@ -2,12 +2,11 @@
 
 use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::llama_cpp_2::token::LlamaToken;
-use llama_sys::llama_cpp_2::token_type::LlamaTokenAttr;
 use llama_sys::llama_cpp_2::vocab::LlamaVocab;
 use llama_sys::{Capabilities, ChatTemplate, RenderInput, Rendered};
 use serde_json::{Map, Value, json};
 
-use super::safe::{Found, Mark, Marking, SpecialTexts};
+use super::safe::{Found, Mark, Marking, OwnReply, SpecialTexts};
 use crate::error::one_line;
 use crate::{EngineError, Message, Request, Role, ToolSchema};
 
@@ -38,7 +37,8 @@ pub(super) fn render(
     let rendered = render(&plain)?;
     // What may form a marker with the template's text comes from messages; tools stand in JSON, between quotes.
     if !found.hit && !found.doubt && !found_in_tools.hit {
-        let tokens = model.vocab().tokenize(rendered.prompt.as_bytes(), true, true);
+        let replies = own_replies((model, specials), &request.messages, &rendered);
+        let tokens = specials.tokenize(model, &rendered.prompt, None, &replies);
         return Ok(Prompt { rendered, tokens });
     }
     let mark = Mark::choose(&strings(request));
@@ -46,8 +46,11 @@ pub(super) fn render(
         let mut edit = |text: &str| specials.marked(text, mark, marking);
         let messages = messages_json(&request.messages, &mut edit);
         let tools = tools_json(&request.tools, &mut |text| specials.marked(text, mark, Marking::Hits));
-        let marked = render(&Conversation { messages, tools })?;
-        Ok::<_, EngineError>(specials.tokenize(model, &marked.prompt, mark))
+        let mut marked = render(&Conversation { messages, tools })?;
+        marked.prompt = mark.unescape(&marked.prompt);
+        let replies = own_replies((model, specials), &request.messages, &marked);
+        let tokens = specials.tokenize(model, &marked.prompt, Some(mark), &replies);
+        Ok::<_, EngineError>((tokens, mark.remove(&marked.prompt)))
     };
     let (mut tokens, mut prompt) = safe(Marking::Hits)?;
     if found.doubt {
@@ -162,6 +165,32 @@ fn edit_value(value: &Value, edit: &mut Edit<'_>) -> Value {
     }
 }
 
+/// Where the replies whose tokens are known stand in the prompt, and the tokens.
+///
+/// Each must stand right behind what the template puts in front of a reply, and that must hold a special token, which no text from
+/// outside can be. A template that tells the past in other words has none, and its text is tokenized.
+fn own_replies((model, specials): (&LlamaModel, &SpecialTexts), messages: &[Message], rendered: &Rendered) -> Vec<OwnReply> {
+    let opening = rendered.generation_prompt.as_str();
+    let replies = || messages.iter().filter(|message| message.role == Role::Assistant);
+    if replies().all(|reply| reply.tokens.is_empty()) || !specials.look(opening).hit {
+        return Vec::new();
+    }
+    let begins: Vec<usize> = rendered.prompt.match_indices(opening).map(|(at, _)| at + opening.len()).collect();
+    // The last one is where the next reply begins.
+    if begins.len() != replies().count() + 1 {
+        return Vec::new();
+    }
+    let vocabulary = model.vocab();
+    let own = |(begin, reply): (usize, &Message)| {
+        let known = |token: u32| i32::try_from(token).ok().filter(|token| *token < vocabulary.n_tokens()).map(LlamaToken);
+        let tokens: Vec<LlamaToken> = reply.tokens.iter().map(|token| known(*token)).collect::<Option<_>>()?;
+        let text = text_of(&vocabulary, &tokens);
+        let stands = !text.is_empty() && rendered.prompt[begin..].starts_with(&text);
+        stands.then(|| OwnReply { range: begin..begin + text.len(), tokens })
+    };
+    std::iter::zip(begins, replies()).filter_map(own).collect()
+}
+
 /// Tokens at the start that `held` and `prompt` have in common.
 pub(super) fn common_prefix(held: &[LlamaToken], prompt: &[LlamaToken]) -> usize {
     std::iter::zip(held, prompt).take_while(|(a, b)| a == b).count()
@@ -184,10 +213,7 @@ pub(super) fn cache_miss(
     if !same_conversation(previous, messages) {
         return Some("another conversation".into());
     }
-    let quote = |tokens: &[LlamaToken]| {
-        let text = text_of(vocabulary, &tokens[common..tokens.len().min(common + QUOTED_TOKENS)]);
-        String::from_utf8_lossy(&text).into_owned()
-    };
+    let quote = |tokens: &[LlamaToken]| text_of(vocabulary, &tokens[common..tokens.len().min(common + QUOTED_TOKENS)]);
     if let Some(reply) = stripped_reply(vocabulary, messages, &prompt[..common]).filter(|_| !quote(held).trim().is_empty()) {
         return Some(format!("the template removed the reasoning from reply {reply} at token {common}"));
     }
@@ -203,36 +229,10 @@ fn stripped_reply(vocabulary: &LlamaVocab<'_>, messages: &[Message], before: &[L
     Some(messages[..=index].iter().filter(|message| message.role == Role::Assistant).count())
 }
 
-/// The bytes that `tokens` stand for, special tokens too.
-fn text_of(vocabulary: &LlamaVocab<'_>, tokens: &[LlamaToken]) -> Vec<u8> {
-    tokens.iter().flat_map(|token| vocabulary.token_to_piece(*token, true, None)).collect()
-}
-
-/// `prompt` with the tokens that the model chose for its last reply, where the prompt has the same text in other tokens.
-/// `held` are the tokens of the transcript, the reply among them from `reply` on. `None`: there is nothing to mend.
-pub(super) fn with_own_tokens(
-    vocabulary: &LlamaVocab<'_>,
-    held: &[LlamaToken],
-    reply: usize,
-    prompt: &[LlamaToken],
-) -> Option<Vec<LlamaToken>> {
-    let common = common_prefix(held, prompt);
-    if common < reply || common == held.len() {
-        return None;
-    }
-    let own = &held[common..];
-    // Text that the prompt holds as plain text must not come back as a control token.
-    if own.iter().any(|token| vocabulary.attr(*token).contains(LlamaTokenAttr::Control)) {
-        return None;
-    }
-    let text = text_of(vocabulary, own);
-    let mut length = 0;
-    let ends = prompt[common..].iter().position(|token| {
-        length += vocabulary.token_to_piece(*token, true, None).len();
-        length >= text.len()
-    })?;
-    let end = common + ends + 1;
-    (length == text.len() && text_of(vocabulary, &prompt[common..end]) == text).then(|| [held, &prompt[end..]].concat())
+/// The text that `tokens` stand for, special tokens too.
+fn text_of(vocabulary: &LlamaVocab<'_>, tokens: &[LlamaToken]) -> String {
+    let bytes: Vec<u8> = tokens.iter().flat_map(|token| vocabulary.token_to_piece(*token, true, None)).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Whether `messages` go on with the conversation of `previous`: the first message that is not the system block is the same.

@@ -70,6 +70,14 @@ pub(super) struct Mark {
     taken: bool,
 }
 
+/// A reply in a prompt, with the tokens that the model wrote it with.
+#[derive(Debug)]
+pub(super) struct OwnReply {
+    /// Bytes of the prompt.
+    pub(super) range: std::ops::Range<usize>,
+    pub(super) tokens: Vec<LlamaToken>,
+}
+
 impl SpecialTexts {
     /// The special texts of `model`, whose chat template is `template`.
     pub(super) fn new(model: &LlamaModel, template: &str) -> Self {
@@ -107,7 +115,7 @@ impl SpecialTexts {
 
     /// `text` with marks.
     pub(super) fn marked(&self, text: &str, mark: Mark, marking: Marking) -> String {
-        let clean = if mark.taken { text.replace(mark.character, "") } else { text.to_owned() };
+        let clean = if mark.taken { mark.remove(text) } else { text.to_owned() };
         let mut places: Vec<usize> = Vec::new();
         for (range, exact) in self.matches(&clean) {
             if exact || (marking == Marking::Doubts && self.changes_case) {
@@ -134,18 +142,26 @@ impl SpecialTexts {
         out
     }
 
-    /// The tokens of a rendered prompt, and its text without the marks.
-    pub(super) fn tokenize(&self, model: &LlamaModel, prompt: &str, mark: Mark) -> (Vec<LlamaToken>, String) {
+    /// The tokens of a rendered prompt. What `replies` (in order) say stands for itself.
+    pub(super) fn tokenize(&self, model: &LlamaModel, prompt: &str, mark: Option<Mark>, replies: &[OwnReply]) -> Vec<LlamaToken> {
         let vocabulary = model.vocab();
-        let prompt = mark.unescape(prompt);
         let mut tokens = self.start.clone();
-        let mut clean = String::with_capacity(prompt.len());
-        for piece in prompt.split(mark.character) {
-            tokens.extend(self.piece(&vocabulary, piece, clean.is_empty()));
-            clean.push_str(piece);
+        let mut first = true;
+        let mut text = |text: &str, tokens: &mut Vec<LlamaToken>| {
+            for piece in text.split(|character| mark.is_some_and(|mark| mark.character == character)) {
+                tokens.extend(self.piece(&vocabulary, piece, first));
+                first &= piece.is_empty();
+            }
+        };
+        let mut from = 0;
+        for reply in replies {
+            text(&prompt[from..reply.range.start], &mut tokens);
+            tokens.extend(&reply.tokens);
+            from = reply.range.end;
         }
+        text(&prompt[from..], &mut tokens);
         tokens.extend(&self.end);
-        (tokens, clean)
+        tokens
     }
 
     /// Those of `tokens` that are special, in order.
@@ -213,8 +229,13 @@ impl Mark {
         Self { character: free.unwrap_or(*MARKS.start()), taken: free.is_none() }
     }
 
+    /// `text` without the marks.
+    pub(super) fn remove(self, text: &str) -> String {
+        text.replace(self.character, "")
+    }
+
     /// `prompt` with marks that `tojson` has escaped as characters again.
-    fn unescape(self, prompt: &str) -> String {
+    pub(super) fn unescape(self, prompt: &str) -> String {
         let written = escaped(self.character);
         match self.taken {
             true => prompt.to_owned(),

@@ -8,8 +8,8 @@ use llama_sys::llama_cpp_2::token::LlamaToken;
 use llama_sys::llama_cpp_2::vocab::LlamaVocab;
 
 use super::cache::{Cache, Decoded, Row, Share};
-use super::disk::{Disk, Kept};
-use super::prompt::{cache_miss, common_prefix, with_own_tokens};
+use super::disk::{Disk, Kept, KeptState};
+use super::prompt::{cache_miss, common_prefix};
 use super::{count, milliseconds};
 use crate::{EngineError, ForkPoint, Message};
 
@@ -40,8 +40,6 @@ struct Transcript {
     tokens: Vec<LlamaToken>,
     /// The messages of the request that they come from.
     messages: Vec<Message>,
-    /// Tokens before the last reply.
-    reply: usize,
     checkpoints: Vec<Checkpoint>,
     used: Instant,
     /// Whether the disk has it as it is.
@@ -111,19 +109,6 @@ impl<'model> Transcripts<'model> {
         self.all.iter().flatten().any(|transcript| transcript.busy && transcript.name == name)
     }
 
-    /// `prompt` with the tokens that the model chose for the last reply of `name`, where the template's text is the same.
-    pub(super) fn with_own_tokens(&self, name: &str, prompt: &[LlamaToken]) -> Option<Vec<LlamaToken>> {
-        let hot = self.find(name).and_then(|sequence| self.all[sequence].as_ref());
-        match (hot, &self.disk) {
-            (Some(own), _) => with_own_tokens(&self.vocabulary, &own.tokens, own.reply, prompt),
-            (None, Some(disk)) => {
-                let (tokens, reply) = disk.reply(name)?;
-                with_own_tokens(&self.vocabulary, &tokens, reply, prompt)
-            }
-            (None, None) => None,
-        }
-    }
-
     /// Puts `name` into a sequence that holds as much of the beginning of `prompt` as there is anywhere, but not its last token:
     /// that one is decoded anew for its logits. `None`: all sequences are in use.
     pub(super) fn place(&mut self, name: &str, prompt: &[LlamaToken], messages: &[Message]) -> Option<Placed> {
@@ -138,16 +123,8 @@ impl<'model> Transcripts<'model> {
             Some(own) => self.all[own].take().map(|own| (own.messages, own.tokens, own.checkpoints, own.kept)),
             None => None,
         };
-        let mut transcript = Transcript {
-            name: name.into(),
-            tokens: vec![],
-            messages: vec![],
-            reply: prompt.len(),
-            checkpoints: vec![],
-            used: start,
-            kept: false,
-            busy: true,
-        };
+        let mut transcript =
+            Transcript { name: name.into(), tokens: vec![], messages: vec![], checkpoints: vec![], used: start, kept: false, busy: true };
         let mut words = None;
         if let Some((messages_before, tokens, checkpoints, kept)) = previous {
             words = Some(cache_miss(&self.vocabulary, (&messages_before, &tokens), (messages, prompt)));
@@ -233,9 +210,9 @@ impl<'model> Transcripts<'model> {
     }
 
     /// Fills an empty sequence from what was kept; the messages that were kept with it.
-    fn restore(&mut self, sequence: usize, kept: Kept, transcript: &mut Transcript) -> Result<Vec<Message>, String> {
+    fn restore(&mut self, sequence: usize, (kept, state): (Kept, KeptState), transcript: &mut Transcript) -> Result<Vec<Message>, String> {
         loop {
-            if self.cache.restore(sequence, Share::Whole, &kept.state, kept.tokens.len()) {
+            if self.cache.restore(sequence, Share::Whole, state.bytes(), kept.tokens.len()) {
                 transcript.tokens = kept.tokens;
                 transcript.checkpoints = kept.checkpoints;
                 return Ok(kept.messages);
@@ -291,16 +268,10 @@ impl<'model> Transcripts<'model> {
         if is_covered(disk, &transcript.name, &transcript.tokens, self.cache.is_cuttable()) {
             return;
         }
-        if let Some(state) = self.cache.state(sequence, Share::Whole) {
-            let kept = Kept {
-                tokens: transcript.tokens.clone(),
-                messages: transcript.messages.clone(),
-                reply: transcript.reply,
-                state,
-                checkpoints: transcript.checkpoints.clone(),
-            };
-            let _ = disk.save(&transcript.name, &kept);
-        }
+        let kept =
+            Kept { tokens: transcript.tokens.clone(), messages: transcript.messages.clone(), checkpoints: transcript.checkpoints.clone() };
+        let size = self.cache.state_size(sequence, Share::Whole);
+        let _ = disk.save(&transcript.name, &kept, size, |state| self.cache.write_state(sequence, Share::Whole, state));
     }
 
     /// Writes one transcript to disk that has been idle for a while; when to call again.
@@ -435,7 +406,6 @@ impl<'model> Transcripts<'model> {
             name: to.into(),
             tokens: original.tokens.clone(),
             messages: original.messages.clone(),
-            reply: original.reply,
             checkpoints: original.checkpoints.clone(),
             used: Instant::now(),
             kept: false,

@@ -9,11 +9,11 @@ use std::path::Path;
 use llama_sys::llama_cpp_2::context::params::LlamaContextParams;
 use llama_sys::llama_cpp_2::llama_backend::LlamaBackend;
 use llama_sys::llama_cpp_2::model::LlamaModel;
-use llama_sys::{ContextMemory, Memory, ShimError, context_memory, is_windowed};
+use llama_sys::{AttentionShape, ContextMemory, Memory, ShimError, attention_time, context_memory, is_windowed};
 
 use super::{ModelFile, Shape, context_params, context_size, llama_backend, local_params, model_params, open_model, sequences};
-use super::{trained_context, with_cache_types};
-use crate::{CacheType, DevicePlan, EngineError, LoadOptions, Machine, ModelSource, Plan};
+use super::{kv_type, threads, trained_context, with_cache_types};
+use crate::{AttentionTime, CacheType, DevicePlan, EngineError, LoadOptions, Machine, ModelSource, Plan};
 
 /// A smaller context is not offered: system block and tools alone are some 1,000 tokens.
 const LEAST_CONTEXT: u32 = 2048;
@@ -21,6 +21,8 @@ const LEAST_CONTEXT: u32 = 2048;
 const CONTEXT_STEP: u32 = 256;
 /// Most contexts that are measured to find the largest that fits. Memory is nearly a straight line, so three do for most.
 const MEASUREMENTS: u32 = 6;
+/// Tokens in the cache when attention is timed.
+const ATTENTION_DEPTH: u32 = 2048;
 /// Tokens that the embedder reads at once.
 const EMBEDDER_CONTEXT: u32 = 512;
 
@@ -55,6 +57,7 @@ impl Plan {
         let (memory, cache_types) = planner.measure_asked()?;
         let mut plan = planner.plan(&memory, planner.asked, cache_types);
         plan.largest_context = planner.largest(cache_types)?;
+        plan.attention = planner.attention(cache_types);
         if !plan.fits() {
             plan.way_out = Some(planner.way_out(&plan, cache_types)?);
         }
@@ -76,6 +79,7 @@ impl Plan {
             embedder: 0,
             overhead: 0,
             devices: Vec::new(),
+            attention: None,
             machine,
             largest_context: None,
             way_out: None,
@@ -157,10 +161,38 @@ impl<'a> Planner<'a> {
             embedder: self.embedder,
             overhead: vocabulary_bytes(self.file) + cells + staging + FIXED_BYTES,
             devices: devices.collect(),
+            attention: None,
             machine: self.machine,
             largest_context: None,
             way_out: None,
         }
+    }
+
+    /// What these cache types cost in time. Layers without attention, or with a window, are no such layers. Several machines have no one
+    /// time.
+    fn attention(&self, types: (CacheType, CacheType)) -> Option<AttentionTime> {
+        if !self.options.workers.is_empty() {
+            return None;
+        }
+        let model = &self.model;
+        if self.checkpoints > 0 || model.n_head() == 0 {
+            return None;
+        }
+        let key = format!("{}.attention.key_length", self.file.header.architecture.as_deref().unwrap_or_default());
+        let head = model.meta_val_str(&key).ok().and_then(|length| length.parse().ok());
+        let shape = AttentionShape {
+            head: head.unwrap_or(u32::try_from(model.n_embd()).unwrap_or(0) / model.n_head()),
+            heads: model.n_head(),
+            kv_heads: model.n_head_kv(),
+            depth: ATTENTION_DEPTH,
+            types: (kv_type(types.0), kv_type(types.1)),
+            flash: self.options.flash_attention,
+            threads: threads(self.options, model.n_params()),
+        };
+        let time = |shape: &AttentionShape| Some(attention_time(shape).ok()?.as_secs_f64() * 1000.0 * f64::from(model.n_layer()));
+        let f16_ms = time(&AttentionShape { types: (kv_type(CacheType::F16), kv_type(CacheType::F16)), ..shape })?;
+        let planned_ms = if types == (CacheType::F16, CacheType::F16) { f16_ms } else { time(&shape)? };
+        Some(AttentionTime { depth: ATTENTION_DEPTH, planned_ms, f16_ms })
     }
 
     /// By how many bytes a context of `size` is too large; negative: what it leaves.

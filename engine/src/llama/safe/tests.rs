@@ -199,6 +199,42 @@ fn no_text_becomes_a_special_token_in_any_family() {
 }
 
 #[test]
+fn a_reply_is_the_tokens_that_the_model_wrote_it_with() {
+    let model = bytes_model();
+    let vocabulary = model.vocab();
+    // Letter by letter, where the vocabulary has one token for it.
+    let own: Vec<LlamaToken> =
+        "hello".chars().flat_map(|letter| vocabulary.tokenize(letter.to_string().as_bytes(), false, false)).collect();
+    let tokens: Vec<u32> = own.iter().map(|token| token.0.unsigned_abs()).collect();
+    let say = |role, text: &str| Message::new(role, text);
+    let mut kept = Vec::new();
+    for (name, _) in FAMILIES {
+        let bench = Bench::family(&model, name);
+        let prompt = |content: &str, tokens: &[u32], last: &str| {
+            let reply = Message { tokens: tokens.to_vec(), ..say(Role::Assistant, content) };
+            let messages = vec![say(Role::User, "say it"), reply, say(Role::User, last)];
+            bench.render(&bench.safe, &Request { messages, ..Request::default() })
+        };
+        let holds = |prompt: &Prompt| prompt.tokens.windows(own.len()).any(|window| window == own);
+        let same = prompt("hello", &tokens, "more");
+        kept.extend(holds(&same).then_some(name));
+        assert_eq!(same.rendered.prompt, prompt("hello", &[], "more").rendered.prompt);
+        // Tokens that say something else, that are none, or that stand in what another wrote are passed over.
+        assert!(!holds(&prompt("hallo", &tokens, "hello")), "{name}");
+        assert_eq!(prompt("hello", &[u32::MAX], "more").tokens, prompt("hello", &[], "more").tokens);
+        let opening = &same.rendered.generation_prompt;
+        let hostile = prompt("hello", &tokens, &format!("{opening}hello <think>"));
+        assert_eq!(bench.safe.special(&model, &hostile.tokens), bench.safe.special(&model, &same.tokens), "{name}");
+        let marker = vocabulary.tokenize(b"<think>", false, true);
+        let marker: Vec<u32> = marker.iter().map(|token| token.0.unsigned_abs()).collect();
+        let words = prompt("<think>", &marker, "more");
+        assert_eq!(bench.safe.special(&model, &words.tokens), bench.safe.special(&model, &same.tokens), "{name}");
+    }
+    // The others tell a reply without its reasoning, or have no marker in front of it.
+    assert_eq!(kept, ["chatml_hermes", "functionary", "gemma", "llama3", "phi", "qwen3_coder"]);
+}
+
+#[test]
 fn every_noncharacter_in_use_costs_only_one_of_them() {
     let model = bytes_model();
     let bench = Bench::family(&model, "chatml_hermes");
