@@ -10,7 +10,7 @@ fn main() {
     println!("cargo:rerun-if-changed={}", manifest.display());
     println!("cargo:rustc-env=LLAMA_CPP_SYS_VERSION={}", crate_version(&manifest));
     println!("cargo:rustc-env=LLAMA_CPP_VERSION={}", llama_version(&llama));
-    let includes = ["common", "include", "ggml/include", "src", "vendor"].map(|dir| llama.join(dir));
+    let includes = ["common", "include", "ggml/include", "ggml/src", "src", "vendor"].map(|dir| llama.join(dir));
     compile(&includes);
     bind(&includes);
 }
@@ -32,6 +32,11 @@ fn llama_source() -> PathBuf {
         source.join("common/chat.h").is_file(),
         "{} has no common/chat.h; was the target folder built elsewhere? `cargo clean -p llama-cpp-sys-2` helps",
         source.display()
+    );
+    // It is set in .cargo/config.toml; a build from before that is not made anew by itself.
+    assert!(
+        text.lines().any(|line| line.starts_with("GGML_RPC:") && line.ends_with("=ON")),
+        "llama.cpp was built without its RPC backend; `cargo clean --release -p llama-cpp-sys-2` helps"
     );
     source
 }
@@ -60,7 +65,7 @@ fn llama_version(source: &Path) -> String {
 }
 
 fn compile(includes: &[PathBuf]) {
-    let files = ["guard", "attention", "chat", "reply", "trigger", "grammar", "info", "plan"];
+    let files = ["guard", "attention", "chat", "reply", "trigger", "grammar", "info", "plan", "worker"];
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -80,6 +85,7 @@ fn bind(includes: &[PathBuf]) {
         .header("shim/paguro.h")
         .clang_args(includes.iter().map(|dir| format!("-I{}", dir.display())))
         .allowlist_item("paguro_.*")
+        .allowlist_item("RPC_PROTO_M.*_VERSION")
         // The types of llama.h are those of llama-cpp-sys-2.
         .blocklist_type("llama_.*")
         .raw_line("use llama_cpp_sys_2::{llama_context_params, llama_model, llama_token, llama_token_data};")

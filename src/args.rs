@@ -40,6 +40,23 @@ pub enum Command {
     Config(ConfigCommand),
     /// Check that everything is in place
     Doctor(ListArgs),
+    /// Lend this machine's memory and compute to another Paguro, which names it under `workers` in its configuration
+    Worker(WorkerArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// Where to listen, HOST:PORT. There is no password: whoever reaches the port can use it, and may take the process over
+    #[arg(long, value_name = "ADDR", value_parser = listen)]
+    pub listen: String,
+    /// Threads on the CPU; by default the physical cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+}
+
+/// `HOST:PORT`.
+fn listen(text: &str) -> Result<String, String> {
+    engine::check_worker_address(text).map(|()| text.to_owned())
 }
 
 #[derive(Debug, Args)]

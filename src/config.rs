@@ -81,12 +81,14 @@ pub struct Engine {
     pub kv_disk_mb: u64,
     /// Guess tokens that repeat the context.
     pub draft: bool,
+    /// Other machines that take layers of the model: `HOST:PORT` of each `paguro worker`.
+    pub workers: Vec<String>,
 }
 
 impl Default for Engine {
     fn default() -> Self {
         let options = engine::LoadOptions::new(engine::ModelSource::Script(PathBuf::new()));
-        Self { hot: options.hot, kv_disk_mb: options.kv_disk_bytes >> 20, draft: options.draft }
+        Self { hot: options.hot, kv_disk_mb: options.kv_disk_bytes >> 20, draft: options.draft, workers: options.workers }
     }
 }
 
@@ -231,6 +233,15 @@ impl Config {
                 return Err(format!("`{key}` is {value}; give a number from {least} to {most}"));
             }
         }
+        if self.engine.workers.len() > MOST_WORKERS {
+            return Err(format!("`engine.workers` names {} workers; give at most {MOST_WORKERS}", self.engine.workers.len()));
+        }
+        for worker in &self.engine.workers {
+            engine::check_worker_address(worker).map_err(|reason| format!("`engine.workers` has {worker:?}: {reason}"))?;
+            if worker.ends_with(":0") {
+                return Err(format!("`engine.workers` has {worker:?}: 0 is no port that a worker has; give the one it listens on"));
+            }
+        }
         match self.policy.iter().position(|rule| rule.command.is_some() && rule.tool != "shell") {
             Some(index) => {
                 Err(format!("policy {} has a `command` for the tool `{}`; only `shell` has commands", index + 1, self.policy[index].tool))
@@ -245,6 +256,9 @@ impl Config {
     }
 }
 
+/// llama.cpp takes as many devices.
+const MOST_WORKERS: usize = 16;
+
 /// The bot's token.
 const TELEGRAM_TOKEN: &str = "PAGURO_TELEGRAM_TOKEN";
 /// The token for the hub that models come from.
@@ -254,7 +268,7 @@ pub const MODELS_TOKEN: &str = "PAGURO_MODELS_TOKEN";
 fn override_of((name, value): (String, String)) -> Option<(String, String, String, String)> {
     let rest = name.strip_prefix("PAGURO_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
-    let known = ["model", "models", "embedder", "sampling", "limits", "tools", "telegram"].contains(&section);
+    let known = ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "telegram"].contains(&section);
     let is_secret = name == TELEGRAM_TOKEN || name == MODELS_TOKEN;
     (known && !is_secret).then(|| (name.clone(), section.to_owned(), key.to_owned(), value))
 }
@@ -300,6 +314,12 @@ pub const TEMPLATE: &str = "\
 # reasoning_tokens = 2048      # of one reply; by default as many as the reply may have
 # memory_limit = \"12GB\"        # most memory for the model; by default what is available (`paguro model plan`)
 # ignore_plan = false          # load it even if it does not fit
+
+[engine]
+# hot = 8                      # conversations in memory at once; they share the context's tokens
+# kv_disk_mb = 8192            # most megabytes of conversations kept on disk; 0: none
+# draft = true                 # guess what repeats the conversation; the text stays the same
+# workers = [\"192.168.1.20:50052\"]  # machines that run `paguro worker`, on a network you trust: they take layers of the model
 
 [models]                       # where `paguro model pull` fetches from
 # url = \"https://huggingface.co\"
@@ -377,6 +397,7 @@ mod tests {
         let read = load(&all, &[]).unwrap();
         assert_eq!(read.limits, Limits::default());
         assert_eq!(read.policy.len(), 1);
+        assert_eq!(read.engine, Engine { workers: vec!["192.168.1.20:50052".into()], ..Engine::default() });
         assert_eq!(
             read.model,
             Model {
@@ -417,6 +438,13 @@ mod tests {
         check("[limits]\nmax_steps = 0", &[], "FILE: `limits.max_steps` is 0; give a number from 1 to 1000");
         let size = "PAGURO_MODEL_MEMORY_LIMIT: `12XB` is not an amount of memory; give bytes, or a number with MB, GB, MiB or GiB";
         check("", &[("PAGURO_MODEL_MEMORY_LIMIT", "12XB")], size);
+        let worker = "`engine.workers` has \"attic\": it has no port; give HOST:PORT, such as 192.168.1.20:50052";
+        check("[engine]\nworkers = ['a:1', 'attic']", &[], &format!("FILE: {worker}"));
+        check("", &[("PAGURO_ENGINE_WORKERS", "['attic']")], &format!("FILE: {worker}"));
+        let zero = "FILE: `engine.workers` has \"a:0\": 0 is no port that a worker has; give the one it listens on";
+        check("[engine]\nworkers = ['a:0']", &[], zero);
+        let many = format!("[engine]\nworkers = {:?}", ["a:1"; 17]);
+        check(&many, &[], "FILE: `engine.workers` names 17 workers; give at most 16");
         check("[model]\ncontext = 0", &[], "FILE: `model.context` is 0; give a number from 64 to 2147483647");
         let rule = "[[policy]]\ntool = 'read_file'\ncommand = 'x'\ndecision = 'deny'";
         check(rule, &[], "FILE: policy 1 has a `command` for the tool `read_file`; only `shell` has commands");

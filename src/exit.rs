@@ -65,6 +65,7 @@ pub fn of_error(error: &anyhow::Error) -> (u8, &'static str) {
         Some(EngineError::NoEmbedder | EngineError::NoSuchEmbedder { .. }) => (BAD_INPUT, "no_embedder"),
         Some(EngineError::TextTooLong { .. }) => (BAD_INPUT, "text_too_long"),
         Some(EngineError::DoesNotFit { .. }) => (BAD_INPUT, "does_not_fit"),
+        Some(EngineError::Worker { .. }) => (FAILED, "worker"),
         Some(EngineError::LoadCancelled) => (INTERRUPTED, "interrupted"),
         Some(_) => (FAILED, "model"),
         None if matches!(error.downcast_ref(), Some(StoreError::AmbiguousSession { .. })) => (BAD_INPUT, "bad_input"),

@@ -91,6 +91,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Session(command) => commands::session::run(&command).await,
             Command::Config(command) => commands::config::run(&command),
             Command::Doctor(list) => commands::doctor::run(&list).await,
+            Command::Worker(args) => commands::worker::run(&args).await,
         }
     });
     // A thread that still waits for the terminal or for standard input must not hold up the end.

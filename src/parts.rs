@@ -140,6 +140,7 @@ impl Context {
             kv_folder: Some(self.kv_folder()).filter(|_| self.config.engine.kv_disk_mb > 0),
             kv_disk_bytes: self.config.engine.kv_disk_mb << 20,
             draft: self.config.engine.draft,
+            workers: self.config.engine.workers.clone(),
             memory_limit: model.memory_limit.map(|limit| limit.0),
             ignore_plan: model.ignore_plan,
             embedder: self.embedder(None),

@@ -22,6 +22,10 @@ pub enum EngineError {
         path.display(), Bytes(*needs), Bytes(*has)
     )]
     DoesNotFit { path: PathBuf, context: u32, needs: u64, has: u64, place: String, way_out: String },
+    #[error("the worker {address} cannot be used: {reason}")]
+    Worker { address: String, reason: String },
+    #[error("a worker cannot listen on {address}: {reason}")]
+    Listen { address: String, reason: String },
     #[error("{} has no chat template, so it cannot be talked to; choose an instruction-tuned GGUF", path.display())]
     NoTemplate { path: PathBuf },
     #[error(

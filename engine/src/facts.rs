@@ -31,6 +31,9 @@ pub struct GgufHeader {
     pub quant: Option<String>,
     /// The context the model was trained for, in tokens.
     pub trained_context: Option<u64>,
+    /// Repeating layers.
+    #[serde(skip)]
+    pub layers: u64,
     /// Elements of all tensors in this file.
     pub parameters: u64,
     /// It recommends how to sample.

@@ -20,16 +20,18 @@ mod scripted;
 #[path = "../tests/support/mod.rs"]
 mod support;
 mod thread;
+mod worker;
 
 pub use embed::{EmbedKind, EmbedRequest, EmbedderOptions, Embedding, Embeddings};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use facts::{GgufHeader, Split, backends, llama_build};
 pub use generation::{BareTimes, Delta, Finish, FinishReason, Generation, Timings, Usage};
-pub use llama::remove_transcript;
+pub use llama::{check_worker_address, remove_transcript};
 pub use machine::{Bound, Machine};
 pub use measure::{Against, Divergence, Quality, QualityTest, Reference, Speed, SpeedTest};
 pub use message::{Message, Role, ToolCall, ToolSchema};
 pub use options::{CacheType, ForkPoint, LoadOptions, ModelInfo, ModelSource, Priority, Request, Sampling};
 pub use plan::{AttentionTime, Bytes, DevicePlan, Plan};
 pub use schema::check_tools;
+pub use worker::{LentDevice, Worker};

@@ -1,6 +1,6 @@
 //! How much memory this process may take: the machine's, the control groups' and the process's own limits.
 //!
-//! Not here: the memory of GPUs, which their drivers tell (`plan.rs`).
+//! Not here: the memory of GPUs and workers, which their drivers and they themselves tell (`plan.rs`).
 
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};

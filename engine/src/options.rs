@@ -87,7 +87,7 @@ pub struct LoadOptions {
     pub mmap: bool,
     /// Flash attention.
     pub flash_attention: bool,
-    /// Layers on the GPU; `None`: all, when there is one.
+    /// Layers on GPUs and workers; `None`: all, when there is a GPU, and with workers alone a share by free memory.
     pub gpu_layers: Option<u32>,
     /// Threads; `None`: the physical cores.
     pub threads: Option<u32>,
@@ -109,6 +109,8 @@ pub struct LoadOptions {
     pub checkpoint_bytes: u64,
     /// A second model, for embeddings: loaded beside this one when it is first needed, and counted in the plan from the start.
     pub embedder: Option<EmbedderOptions>,
+    /// Other machines that take layers, `HOST:PORT` of each `paguro worker`, at most 16; see [`check_worker_address`](crate::check_worker_address).
+    pub workers: Vec<String>,
 }
 
 impl LoadOptions {
@@ -133,6 +135,7 @@ impl LoadOptions {
             ignore_plan: false,
             checkpoint_bytes: 256 << 20,
             embedder: None,
+            workers: Vec::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{CacheType, Machine};
 
 /// The memory that a model, a context and what stands beside them take, in bytes. The fields count the machine's own memory;
-/// what lies on a GPU stands in `devices`.
+/// what lies on a GPU or a worker stands in `devices`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
     /// The model's name.
@@ -34,7 +34,7 @@ pub struct Plan {
     pub embedder: u64,
     /// Vocabulary, bookkeeping of the cache, code: an estimate, where llama.cpp has no count.
     pub overhead: u64,
-    /// What lies on GPUs; empty without.
+    /// What lies on GPUs and workers; empty without.
     pub devices: Vec<DevicePlan>,
     /// What the cache's types cost in time; `None`: not measured, because layers differ or the device has no such operation.
     pub attention: Option<AttentionTime>,
@@ -67,8 +67,10 @@ impl fmt::Display for AttentionTime {
 /// The share of one device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DevicePlan {
-    /// ggml's name: `CUDA0`, …
+    /// ggml's name: `CUDA0`, `RPC0`, …
     pub name: String,
+    /// The address of the worker whose device it is; `None`: it is this machine's.
+    pub worker: Option<String>,
     /// Weights on it.
     pub weights: u64,
     /// KV cache on it.
@@ -84,6 +86,12 @@ pub struct DevicePlan {
 }
 
 impl DevicePlan {
+    /// What it is called: its name, or the worker's address.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.worker.as_ref().map_or_else(|| self.name.clone(), |worker| format!("the worker {worker}"))
+    }
+
     /// All that lies on the device.
     #[must_use]
     pub fn needs(&self) -> u64 {
@@ -115,7 +123,7 @@ impl Plan {
     /// The place that is worst off: what it needs, what it has, and where that is as the end of "8 GB are …".
     pub(crate) fn tightest(&self) -> (u64, u64, String) {
         let host = (self.needs(), self.machine.available, self.machine.bound.words().to_owned());
-        let devices = self.devices.iter().filter_map(|device| Some((device.needs(), device.free?, format!("free on {}", device.name))));
+        let devices = self.devices.iter().filter_map(|device| Some((device.needs(), device.free?, format!("free on {}", device.place()))));
         let over = |(needs, has, _): &(u64, u64, String)| i128::from(*needs) - i128::from(*has);
         std::iter::once(host).chain(devices).max_by_key(over).unwrap_or_default()
     }
@@ -162,6 +170,7 @@ mod tests {
     fn plan(devices: &[(u64, Option<u64>, bool)]) -> Plan {
         let device = |(number, &(kv, free, unified)): (usize, &(u64, Option<u64>, bool))| DevicePlan {
             name: format!("GPU{number}"),
+            worker: None,
             weights: 10,
             kv,
             compute: 1,

@@ -50,12 +50,25 @@ ggml_tensor * attend(ggml_context * context, const paguro_attention & shape, con
     return ggml_mul_mat(context, layer.v, scores);
 }
 
+// This machine's first GPU, or its CPU; a worker's devices call themselves GPUs too.
+ggml_backend_dev_t best_device() {
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        const auto         type   = ggml_backend_dev_type(device);
+        const bool is_gpu = type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
+        if (is_gpu && std::string_view(ggml_backend_reg_name(ggml_backend_dev_backend_reg(device))) != "RPC") {
+            return device;
+        }
+    }
+    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+}
+
 ggml_backend_ptr best_backend(int threads) {
-    ggml_backend_ptr backend(ggml_backend_init_best());
+    ggml_backend_dev_t device = best_device();
+    ggml_backend_ptr   backend(device ? ggml_backend_dev_init(device, nullptr) : nullptr);
     if (!backend) {
         throw std::runtime_error("there is no device");
     }
-    ggml_backend_dev_t device = ggml_backend_get_device(backend.get());
     if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) {
         auto * set_threads = reinterpret_cast<ggml_backend_set_n_threads_t>(
             ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), "ggml_backend_set_n_threads"));

@@ -4,6 +4,7 @@
 // the `_free` of its kind, a text by paguro_text_free; freeing null does nothing.
 #pragma once
 
+#include "ggml-rpc.h"
 #include "llama.h"
 
 #include <stdbool.h>
@@ -62,7 +63,8 @@ paguro_status paguro_grammar_mask(const paguro_grammar * grammar, llama_token_da
 paguro_status paguro_grammar_accept(paguro_grammar * grammar, llama_token token, paguro_text * out);
 
 // What `model` and a context by `params` on it take, in bytes: {"buffers": [{"name", "device", "weights", "kv", "compute"}],
-// "devices": [{"name", "integrated", "free", "total"}], "logits"}. `device` is null for the machine's own memory. With a model
+// "devices": [{"name", "worker", "integrated", "free", "total"}], "logits"}. `worker` is the address of the worker whose device it is,
+// or null. `device` is null for the machine's own memory. With a model
 // loaded by `no_alloc` nothing of the weights, the KV cache and the compute buffers is allocated. A context is made and freed.
 paguro_status paguro_context_memory(struct llama_model * model, const struct llama_context_params * params, paguro_text * out);
 
@@ -79,6 +81,21 @@ typedef struct paguro_attention {
     int  threads;
 } paguro_attention;
 paguro_status paguro_attention_seconds(const paguro_attention * shape, double * seconds, paguro_text * out);
+
+// More than one machine: llama.cpp's RPC backend. Devices are [{"name", "index", "free", "total"}], `index` among ggml's devices, bytes.
+//
+// local_gpus gives the indices of the GPUs that llama.cpp uses by itself. lent_devices gives what this machine would lend; `memory`
+// tells what is free of the machine's own memory. worker_serve lends it to whoever connects to `endpoint` (IPv4 address and port), and
+// returns only with an error; from then on nothing can be written to standard output. worker_devices connects to a worker and adds its
+// devices to ggml's. **Where that or anything later fails to reach the worker, the process ends**; on_lost_worker says with which words
+// on standard error, and makes it status 1 instead of an abort. exit ends the process at once, whatever its threads do.
+typedef void (*paguro_memory_fn)(uint64_t * available, uint64_t * total);
+paguro_status paguro_local_gpus(paguro_text * out);
+paguro_status paguro_lent_devices(paguro_memory_fn memory, paguro_text * out);
+paguro_status paguro_worker_serve(paguro_str endpoint, size_t threads, paguro_memory_fn memory, paguro_text * out);
+paguro_status paguro_worker_devices(paguro_str endpoint, paguro_text * out);
+paguro_status paguro_on_lost_worker(paguro_str words, paguro_text * out);
+void          paguro_exit(int status);
 
 // {"build", "commit", "compiler", "ggml"}
 paguro_status paguro_build_info(paguro_text * out);

@@ -4,6 +4,7 @@
 #include "json.h"
 
 #include "ggml-backend.h"
+#include "ggml-rpc.h"
 #include "llama-ext.h"
 
 #include <memory>
@@ -54,6 +55,8 @@ common_json devices(const llama_model * model) {
         ggml_backend_dev_memory(device, &free, &total);
         common_json item   = common_json::object();
         item["name"]       = ggml_backend_dev_name(device);
+        const bool remote  = ggml_backend_dev_backend_reg(device) == ggml_backend_rpc_reg();
+        item["worker"]     = remote ? common_json_value(ggml_backend_dev_description(device)) : common_json_value(nullptr);
         item["integrated"] = type == GGML_BACKEND_DEVICE_TYPE_IGPU;
         item["free"]       = free;
         item["total"]      = total;

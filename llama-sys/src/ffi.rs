@@ -109,6 +109,9 @@ mod tests {
         check(|out| unsafe { paguro_grammar_mask(null(), null_mut(), 1, out) });
         check(|out| unsafe { paguro_grammar_accept(null_mut(), 0, out) });
         check(|out| unsafe { paguro_context_memory(null_mut(), null(), out) });
+        check(|out| unsafe { paguro_lent_devices(None, out) });
+        check(|out| unsafe { paguro_worker_serve(empty, 1, None, out) });
+        check(|out| unsafe { paguro_worker_devices(garbage, out) });
         check(|out| unsafe { paguro_attention_seconds(null(), null_mut(), out) });
 
         unsafe {

@@ -35,6 +35,7 @@ pub fn build_info() -> BuildInfo {
         ("Metal", cfg!(feature = "metal") || METAL_ALWAYS),
         ("Vulkan", cfg!(feature = "vulkan")),
         ("ROCm", cfg!(feature = "rocm")),
+        ("RPC", true),
     ];
     BuildInfo {
         version: env!("LLAMA_CPP_VERSION"),

@@ -18,6 +18,7 @@ mod log;
 mod plan;
 mod reply;
 mod vocab;
+mod worker;
 
 pub use llama_cpp_2;
 pub use llama_cpp_sys_2;
@@ -33,3 +34,4 @@ pub use plan::{
 };
 pub use reply::{ParsedReply, ParsedToolCall, ReplyParser};
 pub use vocab::{preserved_tokens, sliding_window, special_token_texts};
+pub use worker::{RPC_VERSION, RpcDevice, end_process, lent_devices, local_gpus, on_lost_worker, serve_worker, worker_devices};

@@ -35,8 +35,10 @@ pub struct BufferMemory {
 /// A device that the model is spread over.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct DeviceMemory {
-    /// ggml's name: `CUDA0`, …
+    /// ggml's name: `CUDA0`, `RPC0`, …
     pub name: String,
+    /// The address of the worker whose device it is; `None`: it is this machine's.
+    pub worker: Option<String>,
     /// It has no memory of its own: what it holds is the machine's.
     pub integrated: bool,
     /// Bytes free now.

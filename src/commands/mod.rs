@@ -13,6 +13,7 @@ pub mod model;
 pub mod plan;
 pub mod session;
 pub mod tune;
+pub mod worker;
 
 use std::io::{self, Write as _};
 

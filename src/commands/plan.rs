@@ -45,7 +45,8 @@ fn print_plan(plan: &Plan) -> Result<()> {
     row("needs", plan.needs(), "")?;
     row("has", plan.machine.available, &format!("{}; the machine has {}", plan.machine.bound.words(), Bytes(plan.machine.total)))?;
     for device @ DevicePlan { name, weights, kv, compute, embedder, free, .. } in &plan.devices {
-        let free = free.map_or_else(|| "free memory unknown".to_owned(), |free| format!("of {} free", Bytes(free)));
+        let place = device.worker.as_ref().map_or_else(String::new, |_| format!(" on {}", device.place()));
+        let free = free.map_or_else(|| format!("free memory{place} unknown"), |free| format!("of {} free{place}", Bytes(free)));
         let parts = format!(
             "{free}: weights {}, K/V cache {}, compute {}, embedder {}",
             Bytes(*weights),

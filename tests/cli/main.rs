@@ -15,3 +15,4 @@ mod models;
 mod notes;
 mod plan;
 mod support;
+mod workers;

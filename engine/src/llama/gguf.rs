@@ -63,6 +63,9 @@ pub(super) fn read_header(file: impl Read + Seek, size: u64) -> Result<Header, S
     if let Some(Value::Number(tokens, _)) = own("context_length") {
         header.trained_context = Some(*tokens);
     }
+    if let Some(Value::Number(layers, _)) = own("block_count") {
+        header.layers = *layers;
+    }
     header.sampling = values.keys().any(|key| key.starts_with("general.sampling."));
     header.split = split(&values)?;
     let common = check_tensors(&mut reader, tensors, alignment, &mut header)?;

@@ -22,6 +22,7 @@ use llama_sys::{Abort, LogLevel, build_info, log_lines_of, silence_logs, with_ab
 use super::disk::{Fingerprint, sampled_hash};
 use super::draft::MOST as MOST_GUESSES;
 use super::gguf::{Header, read_header};
+use super::workers;
 use crate::error::one_line;
 use crate::facts::Split;
 use crate::thread::Progress;
@@ -35,7 +36,7 @@ const MAX_SEQUENCES: u32 = 64;
 const SMALL_MODEL: u64 = 20_000_000;
 
 /// llama.cpp, started once for the process; its log goes nowhere unless asked for.
-pub(super) fn llama_backend() -> Result<&'static LlamaBackend, EngineError> {
+pub(crate) fn llama_backend() -> Result<&'static LlamaBackend, EngineError> {
     static BACKEND: OnceLock<Result<LlamaBackend, String>> = OnceLock::new();
     let start = || {
         silence_logs();
@@ -237,7 +238,7 @@ pub(super) fn load_model(
         cancel.set(cancel.get() || !go_on);
         go_on
     };
-    let params = model_params(options).with_use_mmap(options.mmap).with_progress_callback(callback);
+    let params = model_params(options, file)?.with_use_mmap(options.mmap).with_progress_callback(callback);
     match open_model(backend, file, &params) {
         _ if cancelled.get() => Err(EngineError::LoadCancelled),
         model => model,
@@ -245,8 +246,13 @@ pub(super) fn load_model(
 }
 
 /// How the model is spread, for loading and for planning.
-fn model_params(options: &LoadOptions) -> LlamaModelParams {
-    let params = LlamaModelParams::default();
+fn model_params(options: &LoadOptions, file: &ModelFile) -> Result<LlamaModelParams, EngineError> {
+    workers::spread(local_params(options), options, file.header.layers)
+}
+
+/// How a model is spread that goes to no worker.
+fn local_params(options: &LoadOptions) -> LlamaModelParams {
+    let params = workers::stay(LlamaModelParams::default(), options);
     match options.gpu_layers {
         Some(layers) => params.with_n_gpu_layers(layers),
         None => params,
@@ -386,7 +392,7 @@ pub(super) fn outputs(options: &LoadOptions) -> usize {
 }
 
 /// Physical cores, but no more than this process may use: a second thread on a core slows decoding down.
-fn physical_cores() -> u32 {
+pub(crate) fn physical_cores() -> u32 {
     let usable = std::thread::available_parallelism().map_or(usize::MAX, std::num::NonZero::get);
     u32::try_from(num_cpus::get_physical().min(usable)).unwrap_or(1)
 }

@@ -17,6 +17,7 @@ mod sample;
 mod text;
 mod thinking;
 mod transcripts;
+mod workers;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,11 +30,14 @@ use llama_sys::{Capabilities, ChatTemplate};
 
 pub use self::disk::remove_transcript;
 pub(crate) use self::embed::Embedder;
+pub(crate) use self::load::{llama_backend, physical_cores};
+pub use self::workers::check_worker_address;
+pub(crate) use self::workers::{ANY, ipv4, tell_memory};
 
 use self::cache::{Cache, Decoded, Row};
 use self::disk::Disk;
 use self::job::{After, Job};
-use self::load::{ModelFile, NewContext, llama_backend, load_model, new_context, outputs, sequences};
+use self::load::{ModelFile, NewContext, load_model, new_context, outputs, sequences};
 use self::prompt::Prompt;
 use self::reply::Reply;
 use self::safe::SpecialTexts;

@@ -9,7 +9,9 @@ use llama_sys::llama_cpp_2::llama_backend::LlamaBackend;
 use llama_sys::llama_cpp_2::model::LlamaModel;
 use llama_sys::{AttentionShape, ContextMemory, Memory, ShimError, attention_time, context_memory, is_windowed};
 
-use super::{ModelFile, Shape, bad, context_params, context_size, kv_type, llama_backend, model_params, open_model, sequences};
+use super::{
+    ModelFile, Shape, bad, context_params, context_size, kv_type, llama_backend, local_params, model_params, open_model, sequences,
+};
 use super::{threads, trained_context, with_cache_types};
 use crate::llama::embed;
 use crate::{AttentionTime, CacheType, DevicePlan, EmbedderOptions, EngineError, LoadOptions, Machine, ModelSource, Plan};
@@ -117,7 +119,7 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(backend: &LlamaBackend, file: &'a ModelFile, options: &'a LoadOptions, machine: Machine) -> Result<Self, EngineError> {
-        let model = open_model(backend, file, &model_params(options).with_no_alloc(true))?;
+        let model = open_model(backend, file, &model_params(options, file)?.with_no_alloc(true))?;
         let asked = context_size(&model, options)?;
         // These cannot drop a tail (DESIGN §5).
         let needs_checkpoints = model.is_recurrent() || model.is_hybrid() || is_windowed(&model);
@@ -160,8 +162,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What these cache types cost in time. Layers without attention, or with a window, are no such layers.
+    /// What these cache types cost in time. Layers without attention, or with a window, are no such layers. Several machines have no one
+    /// time.
     fn attention(&self, types: (CacheType, CacheType)) -> Option<AttentionTime> {
+        if !self.options.workers.is_empty() {
+            return None;
+        }
         let model = &self.model;
         if self.checkpoints > 0 || model.n_head() == 0 {
             return None;
@@ -267,9 +273,9 @@ fn devices(memory: &ContextMemory, embedder: &ContextMemory) -> Vec<DevicePlan> 
         let Memory { weights, kv, compute } = share(memory, Some(&device.name));
         let free = (device.total > 0).then_some(device.free);
         // Metal's devices call themselves GPUs, and have the machine's memory all the same.
-        let unified = device.integrated || cfg!(target_os = "macos");
+        let unified = device.worker.is_none() && (device.integrated || cfg!(target_os = "macos"));
         let embedder = sum(share(embedder, Some(&device.name)));
-        DevicePlan { name: device.name.clone(), weights, kv, compute, embedder, free, unified }
+        DevicePlan { name: device.name.clone(), worker: device.worker.clone(), weights, kv, compute, embedder, free, unified }
     });
     plan.collect()
 }
@@ -326,7 +332,7 @@ struct EmbedderMemory {
 fn embedder_memory(backend: &LlamaBackend, options: &EmbedderOptions) -> Result<EmbedderMemory, EngineError> {
     let file = embed::find(options)?;
     let loading = LoadOptions { gpu_layers: options.gpu_layers, ..LoadOptions::new(options.source.clone()) };
-    let model = open_model(backend, &file, &model_params(&loading).with_no_alloc(true))?;
+    let model = open_model(backend, &file, &local_params(&loading).with_no_alloc(true))?;
     let shape = embed::Shape::new(&model, &file, options)?;
     let memory = context_memory(&model, shape.params());
     let memory = memory.map_err(|error| bad(&file.name, format!("llama.cpp makes no context for it: {}", error.message)))?;
