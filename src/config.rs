@@ -433,7 +433,7 @@ mod tests {
         check("[modle]\n", &[], "FILE, line 1: unknown key `modle`; did you mean `model`?");
         check("[telegram]\ntoken = 'x'", &[], "FILE, line 2: unknown key `token`; did you mean `token_file`?");
         check("", &[("PAGURO_MODEL_CONTEX", "1")], "PAGURO_MODEL_CONTEX: unknown key `contex`; did you mean `context`?");
-        check("[embedder]\nprefix = 'x'", &[], "FILE, line 2: unknown key `prefix`; did you mean `query_prefix`?");
+        check("[embedder]\nquery_prefx = 'x'", &[], "FILE, line 2: unknown key `query_prefx`; did you mean `query_prefix`?");
         check("[embedder]\ncontext = 8", &[], "FILE: `embedder.context` is 8; give a number from 16 to 65536");
         check("[limits]\nmax_steps = 0", &[], "FILE: `limits.max_steps` is 0; give a number from 1 to 1000");
         let size = "PAGURO_MODEL_MEMORY_LIMIT: `12XB` is not an amount of memory; give bytes, or a number with MB, GB, MiB or GiB";
