@@ -252,7 +252,7 @@ fn model_params(options: &LoadOptions, file: &ModelFile) -> Result<LlamaModelPar
 
 /// How a model is spread that goes to no worker.
 fn local_params(options: &LoadOptions) -> LlamaModelParams {
-    let params = workers::stay(LlamaModelParams::default(), options);
+    let params = workers::stay(LlamaModelParams::default());
     match options.gpu_layers {
         Some(layers) => params.with_n_gpu_layers(layers),
         None => params,

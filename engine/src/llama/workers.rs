@@ -20,6 +20,10 @@ const HELLO: u8 = 14;
 /// `RPC_CONN_CAPS_SIZE`: what a peer can do beside TCP. Ours says: nothing.
 const CAPABILITIES: usize = 24;
 
+/// The workers that llama.cpp knows, for the rest of the process. It may be connected to them: a worker answers one connection at a time,
+/// so a greeting of ours would wait for ourselves.
+static KNOWN: Mutex<Vec<SocketAddrV4>> = Mutex::new(Vec::new());
+
 /// `params` with the devices that `options` name, for a model of `layers` repeating layers. All workers are asked whether they answer.
 ///
 /// The layers are shared in proportion to free memory: between the devices by llama.cpp, and between them and this machine's own memory
@@ -50,9 +54,9 @@ pub(super) fn spread(params: LlamaModelParams, options: &LoadOptions, layers: u6
     })
 }
 
-/// `params` for a model that stays on this machine, whether or not workers are known to llama.cpp.
-pub(super) fn stay(params: LlamaModelParams, options: &LoadOptions) -> LlamaModelParams {
-    match options.workers.is_empty() {
+/// `params` for a model that stays on this machine. By itself llama.cpp would put any model, an embedder too, on the workers that it knows.
+pub(super) fn stay(params: LlamaModelParams) -> LlamaModelParams {
+    match KNOWN.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
         true => params,
         // These indices are ggml's own, and the limit of 16 devices is its too.
         false => params.with_devices(&local_gpus()).unwrap_or_default(),
@@ -70,8 +74,6 @@ fn layers_away(layers: u64, lent: u64, own: u64) -> u32 {
 
 /// Connects to all of them: indices of their devices, and the bytes that are free there.
 fn borrow(workers: &[String]) -> Result<(Vec<usize>, u64), EngineError> {
-    /// Those that llama.cpp may be connected to already: a worker answers one connection at a time, so ours would wait for ourselves.
-    static KNOWN: Mutex<Vec<SocketAddrV4>> = Mutex::new(Vec::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let refused = |worker: &String, reason: String| EngineError::Worker { address: worker.clone(), reason };
     let mut addresses = Vec::new();
