@@ -246,8 +246,11 @@ def command(r):
 
 def repeated(r):
     """A phrase in which words come back: the case where copying by looking at the last word alone goes wrong."""
-    few = [term(r) if r.random() < 0.3 else word(r) for _ in range(r.randint(1, 4))]
-    return " ".join(r.choice(few) for _ in range(r.randint(2, 9)))
+    few = [term(r) if r.random() < 0.3 else word(r) for _ in range(r.randint(2, 5))]
+    out = [r.choice(few)]
+    for _ in range(r.randint(1, 8)):
+        out.append(r.choice(few if r.random() < 0.3 else [w for w in few if w != out[-1]] or few))  # long runs of one word would be counting, not copying
+    return " ".join(out)
 
 
 def altered(r, old):

@@ -69,7 +69,12 @@ def asked(r, verb, thing):
     if x < 0.88:
         wish, doing = r.choice(["", "", "I'd appreciate ", "would you mind ", "do you mind ", "how about ", "what about ", "try ", "mind "]), gerund(verb) + " " + thing
         return wish + doing if wish or not thing.endswith(">") else doing + r.choice([f" would be {r.choice(KIND)}", " is what I want", " would help", ", can you do that", " is the next step"])
+    if verb not in KNOWN:  # behind what is copied it could be a part of it
+        return lead(r) + verb + " " + thing
     return r.choice(["I want ", "I need ", "I'd like ", "we need ", "have ", "get ", "please have ", "let's have ", "I'd love "]) + thing + " " + regular(verb, DONE)
+
+
+KNOWN = set(RUN)  # verbs that may stand behind what is copied; more join below and in `wordings_more.py`
 
 
 def name_of(r, nouns):
@@ -150,6 +155,7 @@ def read(r):
 
 WRITE = "write|save|put|store|place|record|note|dump|add|keep|drop|jot|log|paste|set|insert|copy|enter|type|park|file|leave|deposit|preserve|pop|slip|stow".split("|")
 CREATE = "create|make|write|generate|start|produce|set up|prepare|save|build|compose|draft|add|put together|open".split("|")
+KNOWN.update(SEE, WRITE, CREATE)
 TEXT = "text|line|sentence|words|message|content|contents|string|phrase|note|paragraph|entry|data|one line|single line|remark|reminder|body|lines".split("|")
 INTO = "to|into|in|in|to|under|at|as|inside".split("|")
 WITH = "with|containing|saying|that says|holding|reading|that reads|which says|stating|that contains|which holds|that holds|consisting of|which reads|having|and write|and put in".split("|")

@@ -1,7 +1,7 @@
 """The second grammar of requests, like `wordings.py`: edits, folders, searches, and what is to be remembered."""
 
 from phrasing import typo
-from wordings import DONE, FILE, KIND, SIGNS, asked, lead, regular, verb_of
+from wordings import DONE, FILE, KIND, KNOWN, SIGNS, asked, lead, regular, verb_of
 
 ARROW = " \u2192 "
 CHANGE = "change|replace|swap|turn|rename|correct|fix|edit|update|alter|modify|switch|substitute|convert|exchange|amend|adjust|revise|rewrite|make|set|bump|mend".split("|")
@@ -59,6 +59,7 @@ def list_folder(r):
 
 
 FIND = "find|search for|look for|grep|grep for|locate|look up|hunt for|seek|track down|scan for|spot|check for|dig up|search|discover|trace".split("|")
+KNOWN.update(CHANGE, LIST, FIND)
 WHERE = "my files|the files|all files|the workspace|the project|the code|the sources|my notes|this folder|the documents|our files|the repository|everything|every file|these files|the texts|the folder|my documents".split("|")
 THING = "word|text|string|phrase|term|name|pattern|expression|words|function|identifier|title|line|code".split("|")
 
