@@ -89,7 +89,7 @@ def result(r, tool, arguments):
             return (text + "\n" if r.random() < 0.75 else "") + f"[exit status {r.choice([1, 1, 2, 126, 127, r.randint(1, 255)])}]"
         return (text + "\n" if r.random() < 0.5 else "") + f"[stopped after {r.choice([60, 60, 30, 10])} s]" if x < 0.22 else text
     if tool == "read_file":
-        if x < 0.06:
+        if x < 0.08:
             return "(empty file)"
         total = r.randint(201, 3000)
         return output(r) + (f"\n[lines 1-200 of {total}; read on with offset 201]" if x < 0.09 else "")
@@ -147,12 +147,12 @@ class Dialogue:
     def request(self):
         r = self.r
         tool, make = r.choices([("shell", requests_files.shell), ("read_file", requests_files.read_file), ("write_file", requests_files.write_file), ("write_file", requests_files.write_data),
-                                ("edit_file", requests_files.edit_file), ("list_dir", requests_files.list_dir), ("search_files", requests_files.search_files)], [20, 12, 17, 6, 11, 9, 10])[0]
+                                ("edit_file", requests_files.edit_file), ("list_dir", requests_files.list_dir), ("search_files", requests_files.search_files)], [28, 12, 17, 8, 13, 10, 11])[0]
         return tool, *make(r)
 
     def tool(self):
         tool, message, data, arguments = self.request()
-        if self.r.random() < 0.02 and data is None:
+        if self.r.random() < 0.03 and data is None:
             message = message.upper()
             arguments = {key: value if value == "." else value.upper() for key, value in arguments.items()}
         if tool == "shell" and self.r.random() < 0.03:
@@ -185,7 +185,7 @@ class Dialogue:
         told = fact(self.r)
         given = told if self.r.random() < 0.8 else None
         message, data, arguments = requests_memory.remember(self.r, given and given[0])
-        if self.r.random() < 0.02 and data is None:
+        if self.r.random() < 0.03 and data is None:
             message, arguments = message.upper(), {"text": arguments["text"].upper()}
         if given and arguments["text"] == told[0]:
             self.known.append(told)
@@ -198,6 +198,8 @@ class Dialogue:
         r = self.r
         asked = r.choice(self.known) if self.known and r.random() < 0.7 else fact(r)
         message, data, arguments = requests_memory.recall(r, asked)
+        if r.random() < 0.03:
+            message, arguments = message.upper(), {"query": arguments["query"].upper()}
         others = [fact(r)[0] for _ in range(r.choice([0, 0, 0, 1, 1, 2, 4]))]
         x = r.random()
         known = asked in self.known or x < 0.82
@@ -210,6 +212,8 @@ class Dialogue:
 
     def talk(self):
         message, data, said = talk(self.r, self.clock)
+        if self.r.random() < 0.03:
+            message = message.upper()
         self.user(message, data, self.notes())
         self.says(said)
 

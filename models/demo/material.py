@@ -30,6 +30,8 @@ rustc make cmake gcc python python3 node npm pip go java docker kubectl ssh scp 
 printf test true false expr bc cal history alias export kill jobs lsof ip ifconfig netstat nslookup dig mount lsblk
 systemctl journalctl crontab xargs tee basename dirname realpath md5sum sha256sum base64 xxd od strings nproc lscpu
 arch tty time yes jq rg fd bat htop vim nano gdb strace ldd nm objdump perl ruby php sqlite3 psql mysql ffmpeg""".split()
+# Words of requests that are also names of files: neither is to be taken for the other.
+PLAIN_WORDS = "in out to into file read write save note list the show with open run print folder find invite put text copy edit change make new old all this from for and here log data test".split()
 _CONSONANTS = ("b c d f g h j k l m n p q r s t v w x z " * 3 + "br ch cl cr dr fl gr kl pl pr sh sk sl sp st th tr").split()
 _VOWELS = ("a e i o u " * 4 + "ai ea oo ou y").split()
 _CODAS = [""] * 8 + ["n", "r", "s", "t", "l", "m", "k", "nd", "rt", "x", "p", "ck"]
@@ -103,8 +105,23 @@ def stem(r):
     if x < 0.8:
         return word(r) + r.choice("_-") + word(r)
     if x < 0.9:
-        return word(r) + str(r.randint(0, 99))
-    return r.choice([mixed(r, 2, 6), word(r).upper(), word(r).capitalize(), word(r) + "." + word(r)])
+        return word(r) + r.choice(["", "", "-", "_"]) + str(r.randint(0, 99))
+    return r.choice([r.choice(PLAIN_WORDS) + r.choice(["", "s", "-" + word(r), "_" + word(r)]), letters(r, 1, 3) + "-" + str(r.randint(1, 99)), mixed(r, 2, 6), word(r).upper(), word(r).capitalize(), word(r) + "." + word(r)])
+
+
+def accented(r):
+    """A word with letters that take two or three bytes; the same letter may come back with another accent."""
+    letters = {"a": "\u00e4\u00e1\u00e0\u00e5\u00e2\u0105", "o": "\u00f6\u00f3\u00f8\u00f4", "u": "\u00fc\u00fa\u016f", "e": "\u00e9\u00e8\u00ea\u0119\u011b", "i": "\u00ed\u00ef", "n": "\u00f1\u0144", "c": "\u00e7\u010d\u0107", "s": "\u015b\u0161\u00df", "z": "\u017e\u017c"}
+    text = "".join(r.choice(letters[c]) if c in letters and r.random() < 0.4 else c for c in word(r))
+    return text.capitalize() if r.random() < 0.3 else text
+
+
+def natural(r):
+    """Content words between the small words of real sentences, with a number or a name now and then, also at the end."""
+    thing = lambda: r.choice(["the ", "the ", "a ", "my ", "your ", "our ", ""]) + r.choice([word, word, word, name])(r)
+    text = thing() + " " + r.choice(["is", "is", "was", "are", "will be", "has", "needs", "starts", word(r), word(r) + "s", "must be", "has been " + word(r)]) + " "
+    text += " ".join(r.choice(["on", "at", "in", "with", "by", "for", "from", "of", "to", "and", "not", "near", "under"]) + " " + r.choice([thing, thing, lambda: number(r), lambda: word(r) + " " + number(r), lambda: number(r) + " " + word(r), lambda: name(r)])() for _ in range(r.choice([1, 1, 2, 3])))
+    return (text[0].upper() + text[1:] if r.random() < 0.3 else text) + r.choice([""] * 6 + [".", "!"])
 
 
 def extension(r):
@@ -115,6 +132,19 @@ def folder(r):
     parts = [stem(r).replace(".", "") for _ in range(r.choice([1, 1, 1, 2, 2, 3, 4]))]
     lead = r.choice([""] * 14 + ["./", "../", "/", "~/", "."])
     return lead + "/".join(parts) + r.choice(["", "", "", "/"])
+
+
+def any_folder(r):
+    """A folder with a dot or a space in its name now and then: only where the request says that it is one."""
+    x = r.random()
+    if x < 0.07:
+        return phrase(r, 2, 3) if r.random() < 0.7 else word(r) + "/" + word(r) + " " + word(r)
+    return r.choice([word(r) + ".d", "v" + str(r.randint(0, 9)) + "." + str(r.randint(0, 20)), "." + word(r), word(r) + "." + word(r), word(r) + "/v" + number(r)]) if x < 0.14 else folder(r)
+
+
+def any_path(r):
+    """A path with a space in it now and then: it stands within quotes."""
+    return r.choice(["", "", word(r) + "/", word(r) + " " + word(r) + "/"]) + word(r) + " " + word(r) + "." + extension(r) if r.random() < 0.05 else path(r)
 
 
 def path(r):
@@ -216,8 +246,11 @@ def command(r):
 
 def repeated(r):
     """A phrase in which words come back: the case where copying by looking at the last word alone goes wrong."""
-    few = [term(r) if r.random() < 0.3 else word(r) for _ in range(r.randint(1, 4))]
-    return " ".join(r.choice(few) for _ in range(r.randint(2, 9)))
+    few = [term(r) if r.random() < 0.3 else word(r) for _ in range(r.randint(2, 5))]
+    out = [r.choice(few)]
+    for _ in range(r.randint(1, 8)):
+        out.append(r.choice(few if r.random() < 0.3 else [w for w in few if w != out[-1]] or few))  # long runs of one word would be counting, not copying
+    return " ".join(out)
 
 
 def altered(r, old):
@@ -252,6 +285,8 @@ def sentence(r):
 
 def text(r):
     """A short text of one line, as a person would want it in a file."""
+    if r.random() < 0.3:
+        return r.choice([natural, natural, hard_line])(r)
     x = r.random()
     if x < 0.45:
         return phrase(r, 1, 8)
@@ -278,7 +313,23 @@ def odd_text(r):
     ])()
 
 
+def hard_line(r):
+    """A line in which signs, capitals, digits and accents stand close: data, code, errors, addresses."""
+    n = lambda: r.randint(0, 255)
+    pair = lambda: f'"{word(r)}": ' + r.choice([number(r), f'"{word(r)}"', "true", "null", "[]"])
+    return r.choice([
+        lambda: "[" + ", ".join("{" + ", ".join(pair() for _ in range(r.choice([1, 2, 2]))) + "}" for _ in range(r.choice([1, 1, 2]))) + "]", lambda: "{" + ", ".join(pair() for _ in range(r.randint(1, 4))) + "}", lambda: f"{word(r).upper()}={r.choice([term(r), path(r), word(r).upper() + '.' + mixed(r, 2, 5), 'C.' + word(r).upper() + '-8'])}",
+        lambda: " ".join(accented(r) for _ in range(r.randint(1, 5))), lambda: f"{accented(r)} {word(r)} {accented(r)} {number(r)}", lambda: f"{r.choice(PROGRAMS)}: \u2018{term(r)}\u2019: {phrase(r, 2, 4)}", lambda: f"/bin/sh: {r.randint(1, 9)}: {r.choice(['Syntax error: ' + phrase(r, 2, 4), word(r) + ': not found', word(r) + ': ' + phrase(r, 1, 3)])}",
+        lambda: f"{n()}.{n()}.{n()}.{n()} {word(r)}.{word(r)}", lambda: f"{word(r)}.{word(r)}.{word(r)} {n()}", lambda: f"20{r.randint(10, 39)}-{r.randint(10, 12)}-{r.randint(10, 28)}T{r.randint(10, 23)}:{r.randint(10, 59)}:00Z {word(r).upper()} {phrase(r, 1, 4)}", lambda: ",".join(r.choice([word, number])(r) for _ in range(r.randint(2, 5))), lambda: ";".join(r.choice([word, number])(r) for _ in range(r.randint(2, 4))),
+        lambda: f"for {(v := letters(r, 1, 1))} in *.{extension(r)}; do echo \"${v}\"; done", lambda: f"def {word(r)}({word(r)}, {word(r)}={number(r)}):", lambda: f"    return {word(r)}[{r.randint(0, 9)}] + {word(r)}", lambda: f"if ({word(r)} != {number(r)}) {{ {word(r)}(); }}", lambda: f"fn {word(r)}({letters(r, 1, 1)}: &str) -> {word(r).capitalize()} {{", lambda: f"SELECT {word(r)} FROM {word(r)} WHERE {letters(r, 1, 2)} = {number(r)};",
+        lambda: f"{number(r)},{r.randint(0, 99)};{number(r)}", lambda: " ".join(mixed(r, 2, 3) for _ in range(r.randint(2, 6))), lambda: (a := mixed(r, 2, 2)) + " " + (b := mixed(r, 2, 2)) + f" {a} {b}", lambda: f"- [{r.choice(' x')}] {phrase(r, 1, 4)}", lambda: f"<{(t := letters(r, 1, 4))} {word(r)}=\"{word(r)}\">{phrase(r, 1, 3)}</{t}>", lambda: f"[{word(r)}.{word(r)}]", lambda: f"{word(r)} = \"{r.randint(0, 9)}.{r.randint(0, 20)}.{r.randint(0, 9)}\"",
+        lambda: f"{word(r)}='{phrase(r, 1, 3)}'", lambda: f"https://{word(r)}.{r.choice(['org', 'com', 'io'])}/{letters(r, 1, 3)}?{letters(r, 1, 2)}={n()}&{letters(r, 1, 2)}={n()}", lambda: f"{name(r)} {name(r)} <{word(r)}@{word(r)}.org>", lambda: f"+{r.randint(1, 99)} {n()} {r.randint(100, 9999)} {r.randint(10, 9999)}", lambda: f"{word(r)} --{word(r)} {number(r)} --{word(r)}", lambda: f"| {word(r)} | {number(r)} | {word(r)} |", lambda: f"{number(r)} \u20ac {phrase(r, 1, 2)}", lambda: f"\u201c{phrase(r, 1, 4)}\u201d \u2013 {name(r)}",
+    ])()
+
+
 def output_line(r):
+    if r.random() < 0.25:
+        return hard_line(r)
     x = r.random()
     if x < 0.4:
         return text(r)

@@ -37,11 +37,11 @@ _ODD_GERUNDS = {"put": "putting", "run": "running", "get": "getting", "set": "se
 
 
 def expand(r, shape):
-    """Chooses one of each group of alternatives, innermost first."""
+    """Chooses one of each group of alternatives, innermost first; `,?` is a comma or none."""
     while True:
         shape, n = _INNER.subn(lambda m: r.choice(m.group(1).split("|")), shape, count=1)
         if not n:
-            return re.sub(" {2,}", " ", shape)
+            return re.sub(" {2,}", " ", re.sub(r",\?(?= )", lambda _: r.choice([",", ""]), shape))
 
 
 def gerund(verb):
@@ -87,6 +87,9 @@ def quotes(r, value, bare):
     x = r.random()
     if x < bare or "\n" in value:
         return value
+    for mark in "\"'":  # as people do who do not look: the outermost pair counts
+        if mark in value and value[0] != mark and r.random() < 0.12:
+            return mark + value + mark
     for left, right, share in (("`", "`", 0.4), ('"', '"', 0.35), ("'", "'", 0.2), ("\u201c", "\u201d", 0.05)):
         bare += share * (1 - bare)
         if x < bare and left not in value and right not in value:
@@ -106,11 +109,13 @@ def fill(r, shape, slots, bare=None, close=True):
     if literals and literals[0] == next((i for i, p in enumerate(pieces) if p), 0):
         i, x = literals[0], r.random()
         pieces[i] = pieces[i][0].upper() + pieces[i][1:] if x < 0.4 else pieces[i].upper() if x < 0.42 else pieces[i]
+    if r.random() < 0.02:
+        pieces = [piece if _SLOT.fullmatch(piece) else piece.upper() for piece in pieces]
     used = {}
     for i, piece in enumerate(pieces):
         if _SLOT.fullmatch(piece):
             key = piece[1:-1]
-            used[key] = used.get(key) or quotes(r, slots[key], (bare or {}).get(key, 0.7))
+            used[key] = used.get(key) or (r.choice(["\"{}\"", "\"{}\"", "'{}'", "`{}`"]).format(slots[key]) if key in ("PATH", "DIR") and " " in slots[key] else quotes(r, slots[key], (bare or {}).get(key, 0.7)))
             pieces[i] = used[key]
     return "".join(pieces).strip(" ")
 

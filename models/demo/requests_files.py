@@ -1,6 +1,9 @@
 """Wordings for the tools that run commands and touch files: shell, read_file, write_file, edit_file, list_dir, search_files."""
 
+import commands
 import material
+import wordings
+import wordings_more
 from phrasing import ending, fill, verbal
 
 RUN = """run|run|run|run|execute|execute|launch|start|invoke|fire up|fire off|issue|perform|do|call|type|enter|try|try out|evaluate|kick off|process|carry out|exec|trigger
@@ -113,8 +116,11 @@ FIND_SHAPES = [
 
 
 def shell(r):
-    command = material.command(r) if r.random() < 0.7 else material.plain_command(r)
-    if r.random() < 0.55:
+    x = r.random()
+    command = commands.hard_command(r) if x < 0.55 else material.command(r) if x < 0.85 else material.plain_command(r)
+    if r.random() < 0.5:
+        message = fill(r, wordings.run(r), {"CMD": command}, {"CMD": 0.65}, close=False)
+    elif r.random() < 0.55:
         message = fill(r, verbal(r, RUN, COMMANDS), {"CMD": command}, {"CMD": 0.55})
     else:
         message = fill(r, r.choice(RUN_SHAPES), {"CMD": command}, {"CMD": 0.55})
@@ -123,13 +129,20 @@ def shell(r):
 
 
 def read_file(r):
-    path = material.path(r) if r.random() < 0.93 else material.stem(r)
-    shape = verbal(r, READ, FILES) if r.random() < 0.6 else r.choice(READ_SHAPES)
+    path = material.any_path(r) if r.random() < 0.93 else material.stem(r)
+    shape = wordings.read(r) if r.random() < 0.4 else verbal(r, READ, FILES) if r.random() < 0.6 else r.choice(READ_SHAPES)
     return ending(r, fill(r, shape, {"PATH": path}, {"PATH": 0.72}), False), None, {"path": path}
 
 
 def write_file(r):
-    path, content = material.path(r), material.text(r)
+    path, content = material.any_path(r), material.text(r)
+    if r.random() < 0.45:
+        shape = wordings.write(r)
+        if shape.endswith("<TEXT>") and shape[-7] in " \n" and r.random() < 0.1:
+            content = material.lines(r, 2, 4)
+        bare = 0.6 if shape.endswith("<TEXT>") else 0.35 if content[-1].isalnum() and " to " not in content and " in " not in content else 0.1
+        message = fill(r, shape, {"PATH": path, "TEXT": content}, {"PATH": 0.78, "TEXT": bare}, close=shape.endswith("<PATH>"))
+        return ending(r, message, message.endswith(content)), None, {"path": path, "content": content}
     x = r.random()
     if x < 0.12:
         content = material.lines(r, 2, 5)
@@ -150,21 +163,21 @@ def write_file(r):
 
 
 def write_data(r):
-    path = material.path(r)
-    content = material.text(r) if r.random() < 0.3 else material.listing(r) if r.random() < 0.3 else material.lines(r, 1, r.choice([1, 2, 2, 3, 4, 6, 12]))
-    shape = r.choice(DATA_SHAPES) if r.random() < 0.7 else verbal(r, PUT, ["(this|it|the text|the data|the input|this text|everything) (to|in|into|as|to the file|in the file|in a file called) <PATH>"])
+    path = material.any_path(r)
+    content = r.choice([material.text, material.hard_line, commands.hard_command, material.natural])(r) if r.random() < 0.4 else material.listing(r) if r.random() < 0.3 else material.lines(r, 1, r.choice([1, 2, 2, 3, 4, 6, 12]))
+    shape = wordings.keep_data(r) if r.random() < 0.5 else r.choice(DATA_SHAPES) if r.random() < 0.7 else verbal(r, PUT, ["(this|it|the text|the data|the input|this text|everything) (to|in|into|as|to the file|in the file|in a file called) <PATH>"])
     return ending(r, fill(r, shape, {"PATH": path}, {"PATH": 0.8}), False), content, {"path": path, "content": content}
 
 
 def edit_file(r):
-    path = material.path(r)
+    path = material.any_path(r)
     old, new = ((material.term(r) if r.random() < 0.6 else material.text(r) if r.random() < 0.3 else material.phrase(r, 1, 4)) for _ in range(2))
     if r.random() < 0.4:
         new = material.altered(r, old)
     if new == old:
         new = material.syllables(r, 2, 3)
-    shape = verbal(r, CHANGE, CHANGE_OBJECTS) if r.random() < 0.55 else r.choice(EDIT_SHAPES)
-    bare = 0.6 if " " not in old + new else 0.25 if (old + new).replace(" ", "").isalnum() else 0.0
+    shape = wordings_more.edit(r) if r.random() < 0.45 else verbal(r, CHANGE, CHANGE_OBJECTS) if r.random() < 0.55 else r.choice(EDIT_SHAPES)
+    bare = 0.6 if " " not in old + new else 0.4 if (old + new).replace(" ", "").isalnum() else 0.0
     bare = 1.0 if r.random() < bare else 0.0
     message = fill(r, shape, {"PATH": path, "OLD": old, "NEW": new}, {"PATH": 0.85, "OLD": bare, "NEW": bare}, close=shape.endswith("<PATH>"))
     return ending(r, message, message.endswith(new) and not new[-1].isalnum()), None, {"path": path, "old": old, "new": new}
@@ -173,6 +186,9 @@ def edit_file(r):
 def list_dir(r):
     if r.random() < 0.3:
         return ending(r, fill(r, r.choice(HERE_SHAPES), {}), False), None, {"path": "."}
+    if r.random() < 0.4:
+        path = material.any_folder(r)
+        return ending(r, fill(r, wordings_more.list_folder(r), {"DIR": path}, {"DIR": 0.8}, close=r.random() < 0.5), False), None, {"path": path}
     path = material.folder(r)
     if r.random() < 0.12 and path[-1] == "/":
         return ending(r, fill(r, r.choice(["what is in <DIR>", "(list|show|ls|show me|look into|look in|open|check|browse) <DIR>", "what's in <DIR>", "what does <DIR> contain", "<DIR>"]), {"DIR": path}, {"DIR": 0.8}), False), None, {"path": path}
@@ -183,9 +199,9 @@ def list_dir(r):
 
 
 def search_files(r):
-    pattern = material.term(r) if r.random() < 0.7 else material.phrase(r, 2, 4) if r.random() < 0.7 else material.text(r)
-    shape = verbal(r, FIND, FIND_OBJECTS) if r.random() < 0.55 else r.choice(FIND_SHAPES)
+    pattern = material.term(r) if r.random() < 0.6 else material.phrase(r, 2, 4) if r.random() < 0.6 else material.name(r) + " " + material.name(r) if r.random() < 0.4 else material.text(r)
+    shape = wordings_more.search(r) if r.random() < 0.45 else verbal(r, FIND, FIND_OBJECTS) if r.random() < 0.55 else r.choice(FIND_SHAPES)
     if r.random() < 0.05 and shape.endswith("<PAT>"):
         shape += " in " + material.folder(r)
-    bare = 0.6 if " " not in pattern else 0.25 if pattern.replace(" ", "").isalnum() else 0.05
+    bare = 0.6 if " " not in pattern else 0.4 if pattern.replace(" ", "").isalnum() or shape.endswith("<PAT>") and pattern[-1].isalnum() else 0.05
     return ending(r, fill(r, shape, {"PAT": pattern}, {"PAT": bare}), False), None, {"pattern": pattern}

@@ -6,6 +6,7 @@ The query of `recall` is the noun phrase of the question, copied. Where the ques
 import re
 
 import material
+import wordings_more
 from phrasing import PLAIN, ending, expand, fill
 
 NOUNS = """bike car cat dog house flat garden phone laptop password pin code key locker dentist doctor boss teacher sister brother landlord birthday anniversary meeting flight train
@@ -36,6 +37,8 @@ def when(r):
 
 def value(r):
     x = r.random()
+    if x < 0.08:
+        return r.choice([f"floor -{r.randint(1, 9)}", f"the {r.randint(1, 99)}{r.choice('ABCDEFX')}", material.mixed(r, 2, 8), f"{material.mixed(r, 2, 3)} {r.randint(10, 9999)}", f"{r.randint(1, 999)} {material.word(r)}", f"{material.word(r)} {material.number(r)}", f"at -{r.randint(1, 40)}", f"{titled(r)} {material.name(r)}"])
     if x < 0.4:
         return material.word(r)
     if x < 0.5:
@@ -54,18 +57,24 @@ FACTS = [
     ("my <N> is <W>", "my <N>", "time"), ("the <N> is <W>", "the <N>", "time"), ("the <N> starts <W>", "the <N>", "start"), ("my <N> starts <W>", "my <N>", "start"), ("<A> is my <N>", "<A>", "who"), ("my <N> is <A>", "my <N>", "person"), ("<A> lives in <B>", "<A>", "lives"), ("<A> works at <B>", "<A>", "works"),
     ("<A> likes <V>", "<A>", "likes"), ("<A> is <V>", "<A>", "thing"), ("I parked (my|the) <N> <P>", None, "parked"), ("I (put|left|keep|hid|store) (my|the) <N> <P>", None, "parked"), ("my <N> is <P>", "my <N>", "place"), ("the <N> is <P>", "the <N>", "place"), ("the <N> are <P>", "the <N>", "places"),
     ("my <N> costs <V>", "my <N>", "costs"), ("the <N> opens <W>", "the <N>", "opens"), ("I bought (my|the) <N> <W>", None, "bought"), ("my <D> <N> is <V>", "my <D> <N>", "thing"), ("my <N> has <V>", "my <N>", "has"), ("my <N> likes <V>", "my <N>", "likes"), ("my <N> lives in <B>", "my <N>", "lives"),
-    ("I live in <B>", "I live", "live"), ("I was born <W>", "I was born", "born"), ("I work at <B>", "I work", "work"), ("I am allergic to <V>", "allergic", "allergic"), ("I (prefer|like|love) <V>", "I like", "like"), ("my <N> = <V>", "my <N>", "thing"), ("<N>: <V>", "<N>", "bare"), ("we meet <A> <W>", "we meet <A>", "meet"),
+    ("I live in <B>", "I live", "live"), ("I was born <W>", "I was born", "born"), ("I work at <B>", "I work", "work"), ("I am allergic to <V>", "allergic", "allergic"), ("I (prefer|like|love) <V>", "I like", "like"), ("my <N> = <V>", "my <N>", "thing"), ("<N>: <V>", "<N>", "bare"), ("my <N> (is|was) <V>", "my <N>", "mine"), ("my <N> (is|was) <V>", "my <N>", "mine"), ("<A>'s <N> is <V>", "<A>'s <N>", "owned"), ("<A>'s <N> is <W>", "<A>'s <N>", "owned"), ("I owe <A> <V>", "<A>", "owe"), ("<A> owes me <V>", "<A>", "owes"), ("<A> was born (in <B>|<W>)", "<A>", "birth"), ("<A> is <E> (tall|old|years old|high|heavy)", "<A>", "measure"),
+    ("my (first|second|last|old|new|next|favourite|best) <N> (is|was) <A>", None, "person"), ("my (first|second|last|old|new) <N> (is|was) called <A>", None, "person"), ("my <N> (is|was) <A>", "my <N>", "person"), ("<A> (drinks|eats|plays|drives|speaks|studies|teaches) <V>", "<A>", "does"), ("<A> (moved|went|travelled) to <B>", "<A>", "went"), ("my <N> ends <W>", "my <N>", "ends"), ("I (pay|paid) <V> for my <N>", None, "costs"), ("we meet <A> <W>", "we meet <A>", "meet"),
 ]
 ANY = ["do you (remember|know|recall) <Q>", "do you (still |)(remember|know|recall) <Q>", "what do you (know|remember|recall) about <Q>", "what did I (tell you|say|mention|write|ask you to remember|note) about <Q>", "tell me about <Q>", "remind me (of|about) <Q>", "(have I told you|did I tell you|did I say anything|did I mention anything) about <Q>", "(do you have|have you got|is there) (anything|a note|something|notes) (about|on) <Q>",
        "look up <Q> in your (memory|notes)", "(check|search) your (memory|notes) for <Q>", "(recall|recall:) <Q>", "what was it about <Q>", "anything about <Q>", "what have I told you about <Q>", "in your (memory|notes), (look for|find) <Q>", "what is noted about <Q>"]
 ASK = {
     "thing": ["which <Q> is it", "(what|which) was <Q>", "<Q> was what", "<Q> please", "look up <Q>", "please look up in your memory: <Q>", "what's <Q> of mine", "how much is <Q>", "what is <Q>", "what is <Q>", "what's <Q>", "what was <Q>", "what is <Q> again", "tell me <Q>", "remind me what <Q> is", "(what colour|which colour|what kind|how big|how old|how|what size|which brand|what sort|what type|what model|how tall|how fast|how much|how heavy) is <Q>", "can you tell me <Q>", "can you tell me what <Q> is", "(please |)tell me what <Q> is", "do you know what <Q> is", "I forgot <Q>", "I forgot what <Q> is", "what did I say <Q> (is|was)", "give me <Q>",
               "I can't remember <Q>", "I don't remember <Q>(. What is it|, help me|)", "I need <Q>", "I need to know <Q>", "what (might|could|would) <Q> be", "could you remind me of <Q>", "say what <Q> is", "I'd like to know <Q>", "what did I call <Q>", "which is <Q>", "which one is <Q>", "let me know <Q>", "<Q>?", "<Q>, (what is it|what was it|do you remember)", "how would you describe <Q>", "help me remember <Q>"],
+    "mine": ["(which|what) <N> is mine~<N>", "(which|what) <N> was mine( again|)~<N>", "(what|which) <N> do I (have|own|use|need|take|want)~<N>", "(which|what) <N> did I (choose|mention|say|get)~<N>", "<Q>", "what is <Q>", "(say|tell me) (which|what) <N> is mine~<N>", "my <N>~my <N>", "which is <Q>"],
+    "owned": ["<N> of <A>~<N> of <A>", "the <N> of <A>~the <N> of <A>", "(what|when|which) is the <N> of <A>~the <N> of <A>", "(what|when) is <Q>", "(tell me|say|give me|I need|I forgot) the <N> of <A>~the <N> of <A>", "<Q>", "what <N> does <A> have~<A>", "(which|what) <N> has <A>~<A>"],
+    "owe": ["how much do I owe (to |)<Q>", "what do I owe (to |)<Q>", "do I owe <Q> (money|anything|something)", "how much does <Q> get from me", "what does <Q> get from me", "how much must I pay <Q>"], "owes": ["how much does <Q> owe me", "what does <Q> owe me", "does <Q> owe me (anything|money|something)", "how much do I get from <Q>"],
+    "birth": ["(when|where|in which city|in which year|in what town|in which place|on which day) was <Q> born", "where does <Q> come from", "tell me (when|where) <Q> was born", "<Q> was born (when|where)", "do you know (when|where) <Q> was born"], "measure": ["how (tall|old|big|heavy|high) is <Q>", "tell me how (tall|old|big|heavy) <Q> is", "do you know how (tall|old) <Q> is", "what (height|age|weight|size) (has|is) <Q>"],
+    "does": ["what does <Q> (drink|eat|play|drive|speak|study|teach|do)", "(which|what) (car|language|instrument|game|food|subject) does <Q> (drive|speak|play|eat|study|teach)", "tell me what <Q> does"], "went": ["where did <Q> (go|move|travel)( to|)", "where is <Q> now", "to which (city|place|town) did <Q> (go|move|travel)"], "ends": ["when does <Q> (end|stop|finish|run out)", "what time does <Q> end", "until when is <Q>"],
     "things": ["what are <Q>", "what (colour|size|kind) are <Q>", "what were <Q>", "how are <Q>", "tell me what <Q> are"],
     "called": ["what is <Q> called", "what's <Q> called", "how is <Q> called", "tell me what <Q> is called", "what did I call <Q>", "what name does <Q> have", "which name has <Q>", "who is <Q>"],
     "time": ["when is <Q>", "when's <Q>", "on (what|which) day is <Q>", "what (day|date|time) is <Q>", "at what time is <Q>", "tell me when <Q> is", "do you know when <Q> is", "when was <Q> again", "when will <Q> be", "how soon is <Q>", "I forgot when <Q> is", "which day is <Q>"],
     "start": ["when does <Q> (start|begin)", "what time does <Q> (start|begin)", "when is <Q>", "at what time does <Q> start"], "opens": ["when does <Q> open", "what time does <Q> open", "at what time does <Q> open"],
-    "who": ["who is <Q>", "who's <Q>", "who was <Q> again", "do you know who <Q> is", "tell me who <Q> is", "what do I call <Q>"], "person": ["tell me the name of <Q>~the name of <Q>", "what was the name of <Q>~the name of <Q>", "how is <Q> called", "name of <Q>~name of <Q>", "who is <Q>", "who's <Q>", "who is <Q> again", "tell me who <Q> is", "what is the name of <Q>~the name of <Q>", "what is <Q>'s name~<Q>'s name", "who did I say is <Q>"],
+    "who": ["who is <Q>", "who's <Q>", "who was <Q> again", "do you know who <Q> is", "tell me who <Q> is", "what do I call <Q>"], "person": ["(tell me|say|give me|I need|I forgot|remind me of) the name of <Q>~the name of <Q>", "(what|which) (is|was) the name of <Q>( again|)~the name of <Q>", "(tell me|do you know|I forgot) the name of <Q>~the name of <Q>", "what was <Q> called", "who (is|was) <Q>", "what was the name of <Q>~the name of <Q>", "how is <Q> called", "name of <Q>~name of <Q>", "who is <Q>", "who's <Q>", "who is <Q> again", "tell me who <Q> is", "what is the name of <Q>~the name of <Q>", "what is <Q>'s name~<Q>'s name", "who did I say is <Q>"],
     "lives": ["where does <Q> live", "in (what|which) (city|town) does <Q> live", "where is <Q> (living|at home)"], "works": ["where does <Q> work", "who does <Q> work for", "where is <Q> (working|employed)", "what company does <Q> work for"], "likes": ["what does <Q> like", "what does <Q> love", "what is it that <Q> likes"],
     "parked": ["where did I (park|put|leave|keep|place|hide|store) <Q>", "where is <Q>", "where's <Q>", "where have I (put|left|parked|hidden) <Q>", "where can I find <Q>", "do you know where <Q> is", "tell me where <Q> is", "where do I (find|keep) <Q>"], "place": ["where is <Q>", "where's <Q>", "where can I find <Q>", "do you know where <Q> is", "tell me where <Q> is", "where did I (put|leave) <Q>", "in which place is <Q>"],
     "places": ["where are <Q>", "where did I put <Q>", "tell me where <Q> are"], "costs": ["how much (is|was|does) <Q>( cost|)", "what does <Q> cost", "what did <Q> cost"], "bought": ["when did I (buy|get) <Q>", "since when do I have <Q>"], "has": ["what does <Q> have", "what has <Q> got"],
@@ -86,12 +95,14 @@ KEEP_DATA = ["remember (this|that|it|the following|the text|what I give you)", "
 def fact(r):
     """A random fact: its text, the query that finds it, the questions about it, each `question~query`."""
     shape, query, kind = r.choice(FACTS)
-    slots = {"N": noun(r), "M": noun(r), "V": value(r), "A": material.name(r) if r.random() < 0.85 else titled(r), "B": material.name(r), "W": when(r), "D": material.word(r), "P": r.choice(["in", "under", "behind", "on", "near", "at"]) + " the " + noun(r)}
+    slots = {"N": noun(r), "M": noun(r), "V": value(r), "A": material.name(r) if r.random() < 0.85 else titled(r), "B": material.name(r), "W": when(r), "D": material.word(r), "E": r.choice([material.number(r), f"{r.randint(2, 199)} {r.choice(['cm', 'm', 'kilos', 'feet', material.word(r)])}"]), "P": r.choice(["in", "under", "behind", "on", "near", "at"]) + " the " + noun(r)}
+    if r.random() < 0.12:
+        slots["A"] = r.choice(["grandma", "grandpa", "mum", "dad", "granny", "mother", "father", "my " + noun(r), "our " + noun(r)])
     if r.random() < 0.2:
         slots["P"] = r.choice(["in ", "at ", "on "]) + material.name(r) + r.choice(["", " street", " " + str(r.randint(1, 99))])
     shape = expand(r, shape)
     if query is None:
-        query = re.search(r"(?:my|the) <N>(?: (?:for|of|at|in) the <M>)?", shape).group(0)
+        query = re.search(r"(?:my|the) (?:[a-z]+ )?<N>(?: (?:for|of|at|in) the <M>)?", shape).group(0)
     put = lambda s: re.sub("<([A-Z])>", lambda m: slots.get(m.group(1), m.group(0)), s)
     questions = ASK[kind] if kind in ("live", "born", "work", "allergic", "like", "meet") else ASK[kind] + r.sample(ANY, max(1, len(ASK[kind]) // 4))
     if kind == "bare":
@@ -107,6 +118,9 @@ def titled(r):
 def remember(r, given=None):
     """A request to remember `given` (or a random fact): message, data, arguments."""
     text = given or (fact(r)[0] if r.random() < 0.85 else material.sentence(r).rstrip(".!?"))
+    if r.random() < 0.35:
+        shape = wordings_more.keep(r)
+        return ending(r, fill(r, shape, {"F": text}, {"F": 0.95}, close=r.random() < 0.1 and text[-1].isalpha()), False), None, {"text": text}
     x = r.random()
     if x < 0.05 and not given:
         return ending(r, fill(r, r.choice(KEEP_DATA), {}), False), text, {"text": text}
