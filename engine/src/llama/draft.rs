@@ -13,7 +13,7 @@ const MATCH: usize = 3;
 /// Most tokens guessed at once. From 64 tokens of a batch on, llama.cpp's flash attention on a CPU unpacks an f16 cache once for all.
 pub(super) const MOST: usize = 63;
 /// A batch that takes longer than this makes the reply come in jerks.
-const LONGEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(1);
 /// Guesses of a first try.
 const FIRST: usize = 3;
 /// Tokens without a guess after one that failed altogether.
