@@ -27,7 +27,7 @@ pub use engine::Engine;
 pub use error::EngineError;
 pub use facts::{GgufHeader, Split, backends, llama_build};
 pub use generation::{BareTimes, Delta, Finish, FinishReason, Generation, Timings, Usage};
-pub use llama::{check_worker_address, remove_transcript};
+pub use llama::{check_worker_address, physical_cores, remove_transcript};
 pub use machine::{Bound, Machine};
 pub use measure::{Against, Divergence, Quality, QualityTest, Reference, Speed, SpeedTest};
 pub use message::{Message, Role, ToolCall, ToolSchema};

@@ -1,5 +1,6 @@
 // How long attention takes over a cache of some type: llama.cpp's operations on memory of zeros, on the best device there is.
 
+#include "devices.h"
 #include "guard.h"
 
 #include "ggml-backend.h"
@@ -50,17 +51,9 @@ ggml_tensor * attend(ggml_context * context, const paguro_attention & shape, con
     return ggml_mul_mat(context, layer.v, scores);
 }
 
-// This machine's first GPU, or its CPU; a worker's devices call themselves GPUs too.
 ggml_backend_dev_t best_device() {
-    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        const auto         type   = ggml_backend_dev_type(device);
-        const bool is_gpu = type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
-        if (is_gpu && std::string_view(ggml_backend_reg_name(ggml_backend_dev_backend_reg(device))) != "RPC") {
-            return device;
-        }
-    }
-    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    const std::vector<size_t> gpus = paguro::local_gpus();
+    return gpus.empty() ? ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) : ggml_backend_dev_get(gpus.front());
 }
 
 ggml_backend_ptr best_backend(int threads) {

@@ -1,5 +1,6 @@
 // llama.cpp's RPC backend: lending this machine's devices, and borrowing another's.
 
+#include "devices.h"
 #include "guard.h"
 #include "json.h"
 
@@ -76,36 +77,6 @@ ggml_backend_dev_t honest(ggml_backend_dev_t cpu) {
     return &lent_cpu;
 }
 
-// As llama.cpp chooses by itself: the GPUs, each once though two backends may see it, else those that share the machine's memory.
-std::vector<size_t> local_gpus() {
-    std::vector<size_t> gpus, integrated;
-    const auto          id = [](size_t index) {
-        ggml_backend_dev_props props;
-        ggml_backend_dev_get_props(ggml_backend_dev_get(index), &props);
-        return props.device_id;
-    };
-    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        if (ggml_backend_dev_backend_reg(device) == ggml_backend_rpc_reg()) {
-            continue;
-        }
-        const auto seen = [&](size_t other) { return id(i) && id(other) && std::strcmp(id(i), id(other)) == 0; };
-        switch (ggml_backend_dev_type(device)) {
-            case GGML_BACKEND_DEVICE_TYPE_GPU:
-                if (std::none_of(gpus.begin(), gpus.end(), seen)) {
-                    gpus.push_back(i);
-                }
-                break;
-            case GGML_BACKEND_DEVICE_TYPE_IGPU:
-                integrated.push_back(i);
-                break;
-            default:
-                break;
-        }
-    }
-    return gpus.empty() ? integrated : gpus;
-}
-
 // What a worker lends: the GPUs, or the CPU where there is none, as llama.cpp's own server does it.
 std::vector<ggml_backend_dev_t> lent_devices(paguro_memory_fn memory) {
     if (!memory) {
@@ -113,7 +84,7 @@ std::vector<ggml_backend_dev_t> lent_devices(paguro_memory_fn memory) {
     }
     memory_of_machine = memory;
     std::vector<ggml_backend_dev_t> list;
-    for (size_t index : local_gpus()) {
+    for (size_t index : paguro::local_gpus()) {
         list.push_back(ggml_backend_dev_get(index));
     }
     ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
@@ -148,10 +119,39 @@ common_json described(const std::vector<ggml_backend_dev_t> & devices) {
 
 }  // namespace
 
+std::vector<size_t> paguro::local_gpus() {
+    std::vector<size_t> gpus, integrated;
+    const auto          id = [](size_t index) {
+        ggml_backend_dev_props props;
+        ggml_backend_dev_get_props(ggml_backend_dev_get(index), &props);
+        return props.device_id;
+    };
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        if (ggml_backend_dev_backend_reg(device) == ggml_backend_rpc_reg()) {
+            continue;
+        }
+        const auto seen = [&](size_t other) { return id(i) && id(other) && std::strcmp(id(i), id(other)) == 0; };
+        switch (ggml_backend_dev_type(device)) {
+            case GGML_BACKEND_DEVICE_TYPE_GPU:
+                if (std::none_of(gpus.begin(), gpus.end(), seen)) {
+                    gpus.push_back(i);
+                }
+                break;
+            case GGML_BACKEND_DEVICE_TYPE_IGPU:
+                integrated.push_back(i);
+                break;
+            default:
+                break;
+        }
+    }
+    return gpus.empty() ? integrated : gpus;
+}
+
 extern "C" paguro_status paguro_local_gpus(paguro_text * out) {
     return paguro::guard(out, [&] {
         common_json list = common_json::array();
-        for (size_t index : local_gpus()) {
+        for (size_t index : paguro::local_gpus()) {
             list.push_back(index);
         }
         paguro::put(out, list.dump_safe());

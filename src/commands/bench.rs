@@ -13,7 +13,7 @@ use crate::args::{BenchArgs, ListFormat};
 use crate::exit::BadInput;
 use crate::measure::latency::{self, Latency};
 use crate::measure::table::{number, table};
-use crate::measure::{Workbench, or_own, progress, text_of, type_name};
+use crate::measure::{Workbench, or_own, progress, text_of};
 use crate::parts::Context;
 
 /// Tokens prefilled and decoded at each depth.
@@ -101,14 +101,14 @@ async fn quality(bench: &mut Workbench, options: &LoadOptions, text: &str, most:
     let mut found = Vec::new();
     let mut reference: Option<Arc<Reference>> = None;
     for cache in [CacheType::F16, CacheType::Q8_0, CacheType::Q4_0] {
-        let name = type_name(cache);
+        let name = cache.name();
         tell!("perplexity with a cache of {name}");
         let options = LoadOptions { cache_type_k: cache, cache_type_v: cache, ..options.clone() };
         let engine = bench.load(options).await?;
         let against = reference.clone().map_or(Against::Keep(KL_POSITIONS), Against::Kept);
         let test = QualityTest { text: text.into(), window: None, most: Some(most), against };
         let quality = bench.unless_stopped(engine.quality(test, progress(format!("perplexity, {name}")))).await?;
-        let used = [engine.info().cache_type_k, engine.info().cache_type_v].map(|used| used.map_or("none", type_name));
+        let used = [engine.info().cache_type_k, engine.info().cache_type_v].map(|used| used.map_or("none", CacheType::name));
         found.push(CacheQuality {
             cache: name,
             used: used.join("/"),

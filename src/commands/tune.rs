@@ -3,17 +3,17 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use engine::{Against, CacheType, Engine, EngineError, LoadOptions, Message, ModelSource, QualityTest, Speed, SpeedTest};
 use serde_json::json;
 
 use super::print_json;
 use crate::args::{ListFormat, TuneArgs};
-use crate::config::Config;
 use crate::exit::BadInput;
-use crate::measure::search::{Axis, Limits, Outcome, Setting, bits, choose, seconds};
+use crate::measure::search::{Axis, Limits, Outcome, Setting, choose, seconds};
 use crate::measure::table::{number, table};
-use crate::measure::{Workbench, cut_to, or_own, progress, request, text_of, type_name, user};
+use crate::measure::{Workbench, cut_to, or_own, progress, request, text_of, user};
+use crate::models::configure;
 use crate::parts::Context;
 
 /// Tokens prefilled and decoded at each depth of a trial.
@@ -74,7 +74,8 @@ pub async fn run(args: &TuneArgs) -> Result<ExitCode> {
         if !tuning.is_good(&best) {
             anyhow::bail!("nothing was written: no setting that was tried stays within the bound; give more time with `--minutes`");
         }
-        write(&context, &best.setting, draft)?;
+        let file = configure::write(&context, |document| edit(document, &best.setting, draft))?;
+        say!("\nwritten to {}", file.display());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -85,7 +86,7 @@ impl Tuning<'_> {
         let start = Instant::now();
         let engine = self.bench.load(self.options.clone()).await?;
         let info = engine.info().clone();
-        let physical = physical_cores();
+        let physical = engine::physical_cores();
         let (key, value) = (self.options.cache_type_k, self.options.cache_type_v);
         let limits = Limits {
             physical_cores: physical,
@@ -218,12 +219,6 @@ async fn token_ms(engine: &Engine, messages: &[Message]) -> Result<f64> {
     Err(EngineError::Gone.into())
 }
 
-/// Physical cores, but no more than this process may use.
-fn physical_cores() -> u32 {
-    let usable = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    u32::try_from(num_cpus::get_physical().min(usable)).unwrap_or(1).max(1)
-}
-
 fn with(options: &LoadOptions, setting: &Setting) -> LoadOptions {
     LoadOptions {
         threads: Some(setting.threads),
@@ -253,11 +248,11 @@ fn is_refusal(error: &anyhow::Error) -> bool {
 fn words(setting: &Setting) -> String {
     let Setting { threads, flash_attention, cache_type_k, cache_type_v, batch } = *setting;
     let flash = if flash_attention { "on" } else { "off" };
-    format!("threads {threads}, cache {}/{}, flash attention {flash}, batch {batch}", type_name(cache_type_k), type_name(cache_type_v))
+    format!("threads {threads}, cache {}/{}, flash attention {flash}, batch {batch}", cache_type_k.name(), cache_type_v.name())
 }
 
 fn report(args: &TuneArgs, tuning: &Tuning<'_>, best: &Outcome, draft: bool, drafting: Option<(f64, f64)>) -> Result<()> {
-    let lines = config_lines(&best.setting, draft);
+    let lines = config_lines(&best.setting, draft)?;
     if args.list.format == ListFormat::Json {
         let trials: Vec<_> = tuning.trials.iter().map(trial_json).collect();
         let drafting = drafting.map(|(plain, drafted)| json!({ "plain_ms": plain, "drafted_ms": drafted }));
@@ -291,7 +286,7 @@ fn row(trial: &Trial, best: &Outcome) -> [String; 11] {
     let speed = |index: usize, pick: fn(&Speed) -> f64| number(speeds.get(index).map(pick));
     [
         setting.threads.to_string(),
-        format!("{}/{}", type_name(setting.cache_type_k), type_name(setting.cache_type_v)),
+        format!("{}/{}", setting.cache_type_k.name(), setting.cache_type_v.name()),
         if setting.flash_attention { "on" } else { "off" }.to_owned(),
         setting.batch.to_string(),
         speed(0, Speed::prefill_tps),
@@ -315,7 +310,6 @@ fn trial_json(trial: &Trial) -> serde_json::Value {
         "flash_attention": flash_attention,
         "cache_type_k": cache_type_k,
         "cache_type_v": cache_type_v,
-        "cache_bits": f64::from(bits(cache_type_k) + bits(cache_type_v)) / 20.0,
         "batch": batch,
         "speed": speeds.collect::<Vec<_>>(),
         "turn_s": trial.outcome.seconds,
@@ -324,53 +318,26 @@ fn trial_json(trial: &Trial) -> serde_json::Value {
 }
 
 /// The lines for the configuration.
-fn config_lines(setting: &Setting, draft: bool) -> String {
+fn config_lines(setting: &Setting, draft: bool) -> Result<String> {
     let mut document = toml_edit::DocumentMut::new();
-    edit(&mut document, setting, draft);
-    document.to_string().trim().to_owned()
+    edit(&mut document, setting, draft)?;
+    Ok(document.to_string().trim().to_owned())
 }
 
 /// Sets what was tuned and leaves all else, comments too, as it is.
-fn edit(document: &mut toml_edit::DocumentMut, setting: &Setting, draft: bool) {
-    let values: [(&str, toml_edit::Value); 5] = [
-        ("threads", i64::from(setting.threads).into()),
-        ("cache_type_k", type_name(setting.cache_type_k).into()),
-        ("cache_type_v", type_name(setting.cache_type_v).into()),
-        ("flash_attention", setting.flash_attention.into()),
-        ("batch", i64::from(setting.batch).into()),
-    ];
-    for (section, values) in [("model", &values[..]), ("engine", &[("draft", draft.into())])] {
-        let table = document.entry(section).or_insert_with(toml_edit::table);
-        for (key, value) in values {
-            table[*key] = toml_edit::value(value.clone());
-        }
-    }
-}
-
-fn write(context: &Context, setting: &Setting, draft: bool) -> Result<()> {
-    let file = &context.home.config;
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", file.display())),
-    };
-    let mut document: toml_edit::DocumentMut = text.parse().with_context(|| format!("{} cannot be edited", file.display()))?;
-    edit(&mut document, setting, draft);
-    // What a restart could not read must not take the place of what it could.
-    let folder = file.parent().context("the configuration has no folder")?;
-    std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut new, document.to_string().as_bytes())?;
-    Config::load(new.path(), std::iter::empty())?;
-    new.as_file().sync_all()?;
-    new.persist(file).with_context(|| format!("{} cannot be written", file.display()))?;
-    say!("\nwritten to {}", file.display());
-    Ok(())
+fn edit(document: &mut toml_edit::DocumentMut, setting: &Setting, draft: bool) -> Result<()> {
+    configure::set(document, "model", "threads", i64::from(setting.threads))?;
+    configure::set(document, "model", "cache_type_k", setting.cache_type_k.name())?;
+    configure::set(document, "model", "cache_type_v", setting.cache_type_v.name())?;
+    configure::set(document, "model", "flash_attention", setting.flash_attention)?;
+    configure::set(document, "model", "batch", i64::from(setting.batch))?;
+    configure::set(document, "engine", "draft", draft)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     const SETTING: Setting =
         Setting { threads: 3, flash_attention: true, cache_type_k: CacheType::Q8_0, cache_type_v: CacheType::Q4_0, batch: 256 };
@@ -380,14 +347,14 @@ mod tests {
 
     #[test]
     fn the_lines_are_a_configuration() {
-        assert_eq!(config_lines(&SETTING, false), LINES);
+        assert_eq!(config_lines(&SETTING, false).unwrap(), LINES);
     }
 
     #[test]
     fn comments_and_other_keys_stay() {
         let before = "# mine\n[model]\nfile = \"a.gguf\" # the good one\nthreads = 9\n\n[tools]\nworkspace = \"w\"\n";
         let mut document: toml_edit::DocumentMut = before.parse().unwrap();
-        edit(&mut document, &SETTING, true);
+        edit(&mut document, &SETTING, true).unwrap();
         let after = document.to_string();
         assert!(after.starts_with("# mine\n[model]\nfile = \"a.gguf\" # the good one\nthreads = 3\n"), "{after}");
         assert!(after.contains("[tools]\nworkspace = \"w\"\n") && after.contains("[engine]\ndraft = true"), "{after}");
@@ -396,7 +363,7 @@ mod tests {
     #[test]
     fn the_template_can_be_edited() {
         let mut document: toml_edit::DocumentMut = crate::config::TEMPLATE.parse().unwrap();
-        edit(&mut document, &SETTING, true);
+        edit(&mut document, &SETTING, true).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), document.to_string()).unwrap();
         let config = Config::load(file.path(), std::iter::empty()).unwrap();

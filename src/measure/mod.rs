@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use channels::terminal::{Format, Interrupt, Printer};
-use engine::{CacheType, Engine, LoadOptions, Message, Priority, Request, Role, Sampling};
+use engine::{Engine, LoadOptions, Message, Priority, Request, Role, Sampling};
 
 use crate::commands::ask::{OwnPrinter, screen};
 use crate::exit::{BadInput, Interrupted};
@@ -104,18 +104,4 @@ pub fn request(transcript: &str, messages: &[Message], max_tokens: u32) -> Reque
 
 pub fn user(text: impl Into<String>) -> Message {
     Message::new(Role::User, text)
-}
-
-/// What the configuration calls a type.
-pub fn type_name(cache_type: CacheType) -> &'static str {
-    match cache_type {
-        CacheType::F32 => "f32",
-        CacheType::F16 => "f16",
-        CacheType::Bf16 => "bf16",
-        CacheType::Q8_0 => "q8_0",
-        CacheType::Q5_1 => "q5_1",
-        CacheType::Q5_0 => "q5_0",
-        CacheType::Q4_1 => "q4_1",
-        CacheType::Q4_0 => "q4_0",
-    }
 }

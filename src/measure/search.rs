@@ -83,23 +83,10 @@ fn caches(best: Setting, limits: &Limits) -> Vec<Setting> {
         (false, Q4_0, F16),
     ];
     let exact = |key: CacheType, value: CacheType| {
-        limits.least_types.is_none_or(|least| bits(key) >= bits(least.0) && bits(value) >= bits(least.1))
+        limits.least_types.is_none_or(|least| key.block_bytes() >= least.0.block_bytes() && value.block_bytes() >= least.1.block_bytes())
     };
     let allowed = pairs.into_iter().filter(|(_, key, value)| exact(*key, *value));
     allowed.map(|(flash_attention, cache_type_k, cache_type_v)| Setting { flash_attention, cache_type_k, cache_type_v, ..best }).collect()
-}
-
-/// Tenths of bits for an element: ggml's blocks are 32 elements and one or two half-precision numbers.
-pub fn bits(cache_type: CacheType) -> u32 {
-    match cache_type {
-        CacheType::F32 => 320,
-        CacheType::F16 | CacheType::Bf16 => 160,
-        CacheType::Q8_0 => 85,
-        CacheType::Q5_1 => 60,
-        CacheType::Q5_0 => 55,
-        CacheType::Q4_1 => 50,
-        CacheType::Q4_0 => 45,
-    }
 }
 
 /// What came of a trial.
@@ -134,7 +121,7 @@ pub fn choose(outcomes: &[Outcome], most: Option<f64>) -> Option<Outcome> {
     let fastest = outcomes.iter().filter(good).map(|outcome| outcome.seconds).min_by(f64::total_cmp)?;
     let cost = |outcome: &Outcome| {
         let Setting { threads, cache_type_k, cache_type_v, batch, .. } = outcome.setting;
-        (bits(cache_type_k) + bits(cache_type_v), threads, batch)
+        (cache_type_k.block_bytes() + cache_type_v.block_bytes(), threads, batch)
     };
     outcomes.iter().filter(good).filter(|outcome| outcome.seconds <= fastest * (1.0 + NOISE)).min_by_key(|outcome| cost(outcome)).copied()
 }

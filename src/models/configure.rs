@@ -1,10 +1,10 @@
-//! Writes the model's file into the configuration, and leaves everything else in it as it is.
+//! Writes values into the configuration, and leaves everything else in it as it is.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, Table, Value, value};
 
 use crate::config::{Config, TEMPLATE};
 use crate::parts::Context;
@@ -19,43 +19,51 @@ pub fn line(file: &Path) -> String {
     format!("file = {}", toml::Value::String(file.display().to_string()))
 }
 
-/// Sets `file` in the section `section` of the configuration file, which is written anew as a whole; returns its path.
+/// Changes the configuration file, which is written anew as a whole; returns its path.
 ///
 /// # Errors
-/// The file cannot be read, is no good TOML, or cannot be written; it is unchanged then.
-pub fn write(context: &Context, section: &str, file: &Path) -> Result<PathBuf> {
+/// The file cannot be read, is no good TOML before or after, or cannot be written; it is unchanged then.
+pub fn write(context: &Context, change: impl FnOnce(&mut DocumentMut) -> Result<()>) -> Result<PathBuf> {
     let path = &context.home.config;
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => TEMPLATE.to_owned(),
         Err(e) => return Err(e).with_context(|| format!("{} cannot be read", path.display())),
     };
-    let text = with_file(&text, section, file).with_context(|| format!("{} is left as it is", path.display()))?;
+    let text = changed(&text, change).with_context(|| format!("{} is left as it is", path.display()))?;
     // A link stays a link: what it points to is written.
     let target = path.canonicalize().unwrap_or_else(|_| path.clone());
     replace(&target, &text).with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(path.clone())
 }
 
-/// `text` with `file` in `section`.
-fn with_file(text: &str, section: &str, file: &Path) -> Result<String> {
+fn changed(text: &str, change: impl FnOnce(&mut DocumentMut) -> Result<()>) -> Result<String> {
     let mut document: DocumentMut =
         text.parse().map_err(|e: toml_edit::TomlError| anyhow!("it cannot be read: {}", e.message().replace('\n', ", ")))?;
-    let table = document.entry(section).or_insert_with(|| Item::Table(Table::new()));
-    let table = table.as_table_like_mut().ok_or_else(|| anyhow!("`{section}` in it is no section"))?;
-    let name = file.to_str().ok_or_else(|| anyhow!("{} is no UTF-8", file.display()))?;
-    match table.get_mut("file").and_then(Item::as_value_mut) {
-        Some(old) => {
-            // With the comment behind it.
-            let decor = old.decor().clone();
-            *old = name.into();
-            *old.decor_mut() = decor;
-        }
-        None => drop(table.insert("file", value(name))),
-    }
+    change(&mut document)?;
     let text = document.to_string();
     toml::from_str::<Config>(&text).map_err(|e| anyhow!("it would not be good any more: {}", e.message().replace('\n', ", ")))?;
     Ok(text)
+}
+
+/// Sets `key` in the section `section`, with the comment that stands behind it.
+pub fn set(document: &mut DocumentMut, section: &str, key: &str, new: impl Into<Value>) -> Result<()> {
+    let table = document.entry(section).or_insert_with(|| Item::Table(Table::new()));
+    let table = table.as_table_like_mut().ok_or_else(|| anyhow!("`{section}` in it is no section"))?;
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            let decor = old.decor().clone();
+            *old = new.into();
+            *old.decor_mut() = decor;
+        }
+        None => drop(table.insert(key, value(new))),
+    }
+    Ok(())
+}
+
+/// Sets `file` in the section `section`.
+pub fn set_file(document: &mut DocumentMut, section: &str, file: &Path) -> Result<()> {
+    set(document, section, "file", file.to_str().ok_or_else(|| anyhow!("{} is no UTF-8", file.display()))?)
 }
 
 /// Puts `text` in the place of `path` at once, with the rights that it had.
@@ -86,6 +94,10 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn with_file(text: &str, section: &str, file: &Path) -> Result<String> {
+        changed(text, |document| set_file(document, section, file))
+    }
 
     #[test]
     fn one_line_changes() {

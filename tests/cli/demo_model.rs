@@ -16,6 +16,15 @@ fn a_command_runs_and_its_output_is_quoted() {
 }
 
 #[test]
+fn an_export_is_the_conversation_without_the_models_tokens() {
+    let home = Home::new();
+    assert_eq!(home.run(&["ask", "hello", "--session", "s"]).status, Some(0));
+    let lines = home.run(&["session", "export", "s"]).events();
+    assert_eq!(lines.iter().map(|line| line["role"].as_str().unwrap()).collect::<Vec<_>>(), ["user", "assistant"]);
+    assert!(lines.iter().all(|line| line.get("tokens").is_none()), "{lines:?}");
+}
+
+#[test]
 fn a_fact_is_recalled_by_another_process() {
     let home = Home::new();
     assert_eq!(home.run(&["ask", "remember that my bike is green"]).status, Some(0));

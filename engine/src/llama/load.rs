@@ -392,7 +392,7 @@ pub(super) fn outputs(options: &LoadOptions) -> usize {
 }
 
 /// Physical cores, but no more than this process may use: a second thread on a core slows decoding down.
-pub(crate) fn physical_cores() -> u32 {
+pub fn physical_cores() -> u32 {
     let usable = std::thread::available_parallelism().map_or(usize::MAX, std::num::NonZero::get);
     u32::try_from(num_cpus::get_physical().min(usable)).unwrap_or(1)
 }

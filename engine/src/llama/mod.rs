@@ -30,7 +30,8 @@ use llama_sys::{Capabilities, ChatTemplate};
 
 pub use self::disk::remove_transcript;
 pub(crate) use self::embed::Embedder;
-pub(crate) use self::load::{llama_backend, physical_cores};
+pub(crate) use self::load::llama_backend;
+pub use self::load::physical_cores;
 pub use self::workers::check_worker_address;
 pub(crate) use self::workers::{ANY, ipv4, tell_memory};
 
