@@ -17,6 +17,6 @@ pub use event::{Event, Stage, TurnResult, TurnTimings};
 pub use next::{Failure, Next, next};
 pub use run::transcript_name;
 pub use step::{Step, Thought, messages, thoughts, total_usage};
-pub use tool::{Effect, Tool, ToolContext, ToolError, ToolFuture, Toolbox};
+pub use tool::{Effect, Output, Tool, ToolContext, ToolError, ToolFuture, Toolbox};
 // `engine` and `memory` types stand in this crate's own interface, so those who use it need not name them as dependencies.
 pub use {engine, memory};

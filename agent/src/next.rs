@@ -144,7 +144,7 @@ mod tests {
     use crate::step::Thought;
 
     fn began() -> Step {
-        Step::Began { content: "hi".into(), notes: vec![], from: 1 }
+        Step::Began { content: "hi".into(), notes: vec![], from: 1, origin: None }
     }
 
     fn call(id: &str) -> ToolCall {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn result(id: &str, content: &str) -> Step {
-        Step::Result { call: id.into(), ok: true, content: content.into() }
+        Step::Result { call: id.into(), ok: true, content: content.into(), origin: None }
     }
 
     fn allowed(id: &str) -> Step {

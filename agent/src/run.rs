@@ -12,10 +12,16 @@ use crate::context::{NOTES, SYSTEM_BLOCK, user_message};
 use crate::event::{Event, Stage, TurnResult, TurnTimings};
 use crate::next::{Failure, Next, next};
 use crate::step::{Step, Thought, finished_messages, messages, thoughts, total_usage};
-use crate::tool::{Effect, ToolContext};
+use crate::tool::{Effect, Output, ToolContext, ToolError};
 
 /// Most finished turns that a context can begin with.
 pub const HISTORY_TURNS: usize = 200;
+
+/// Sources of untrusted text that are named; more are `and others`.
+const ORIGINS: usize = 3;
+
+/// Where text came from that was piped along with a message.
+const PIPED: &str = "piped data";
 
 /// Why a call that a crash cut off is asked about.
 const CUT_OFF: &str = "it was cut off before its result was recorded: it may have run already, or still be running";
@@ -112,7 +118,9 @@ impl<'a> Run<'a> {
         let seen: Vec<&String> = window.flat_map(|(_, steps)| notes_of(steps)).collect();
         let fresh: Vec<Found> = found.into_iter().filter(|note| !seen.contains(&&note.id)).collect();
         let content = message(&fresh);
-        self.append(Step::Began { content, notes: fresh.into_iter().map(|note| note.id).collect(), from }).await
+        let piped = self.turn.data.is_some().then_some(PIPED);
+        let origin = listed(piped.into_iter().chain(fresh.iter().filter_map(|note| note.origin.as_deref())));
+        self.append(Step::Began { content, notes: fresh.into_iter().map(|note| note.id).collect(), from, origin }).await
     }
 
     /// The turn that the context begins with: the one the last turn began with, as long as all fits in three quarters of the
@@ -246,15 +254,27 @@ impl<'a> Run<'a> {
         let context = ToolContext {
             key: format!("{}-{}", self.turn.id, call.id),
             turn: self.turn.id,
+            channel: self.turn.channel.clone(),
+            session: self.turn.session_name.clone(),
+            foreign: self.foreign().await?,
             timeout: self.agent.settings.limits.tool_time.min(left),
         };
         let result = tool.run(&call.arguments, &context).await;
         let ok = result.is_ok();
-        let content = match result {
-            Ok(text) => self.capped(&context.key, text).await?,
-            Err(error) => format!("error: {error}"),
+        let Output { text, origin } = match result {
+            Ok(output) => output,
+            Err(ToolError { text, origin }) => Output { text: format!("error: {text}"), origin },
         };
-        self.end_call(Step::Result { call: call.id.clone(), ok, content }, ok).await
+        let content = self.capped(&context.key, text).await?;
+        self.end_call(Step::Result { call: call.id.clone(), ok, content, origin }, ok).await
+    }
+
+    /// Where the untrusted text in the context came from, if there is any.
+    async fn foreign(&mut self) -> Result<Option<String>, AgentError> {
+        let from = window_from(&self.steps);
+        self.history().await?;
+        let past = self.history.iter().flatten().filter(|(row, _)| Some(row.id) >= from);
+        Ok(listed(past.flat_map(|(_, steps)| steps).chain(&self.steps).filter_map(Step::origin)))
     }
 
     /// `text`, or as much of it as the model may read in one go; the rest is kept where a tool can page through it.
@@ -343,10 +363,7 @@ impl<'a> Run<'a> {
             Some(block) => block,
             None => store.set_system_block(self.turn.session, SYSTEM_BLOCK).await?,
         };
-        let from = self.steps.iter().find_map(|step| match step {
-            Step::Began { from, .. } => Some(*from),
-            _ => None,
-        });
+        let from = window_from(&self.steps);
         let mut out = vec![Message::new(Role::System, block)];
         let history = self.history().await?.iter().filter(|(row, _)| Some(row.id) >= from);
         out.extend(history.flat_map(|(row, steps)| past_messages(row, steps)));
@@ -389,6 +406,29 @@ pub fn transcript_name(channel: &str, session: &str) -> String {
 
 fn past_messages(row: &TurnRow, steps: &[Step]) -> Vec<Message> {
     finished_messages(steps, row.outcome.as_deref().unwrap_or("no reply"))
+}
+
+/// The turn that the context of the turn with these steps begins with.
+fn window_from(steps: &[Step]) -> Option<i64> {
+    steps.iter().find_map(|step| match step {
+        Step::Began { from, .. } => Some(*from),
+        _ => None,
+    })
+}
+
+/// Each of `origins` once, in words; `None`: there are none.
+fn listed<'a>(origins: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut named: Vec<&str> = Vec::new();
+    let mut more = false;
+    for origin in origins {
+        if !named.contains(&origin) {
+            more |= named.len() == ORIGINS;
+            named.truncate(ORIGINS);
+            named.push(origin);
+        }
+    }
+    named.truncate(ORIGINS);
+    (!named.is_empty()).then(|| named.join(", ") + if more { " and others" } else { "" })
 }
 
 /// The turn that a finished turn's context began with, and the tokens that it came to. Not known of a turn that failed: what it read

@@ -29,6 +29,9 @@ pub enum Step {
         notes: Vec<String>,
         /// The first turn of the history that this turn's context begins with.
         from: i64,
+        /// Where what came with the message is from, if strangers may have written it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<String>,
     },
     /// What the turn holds is too much for the context: later turns see only how it began and how it ended.
     TooLong,
@@ -84,6 +87,9 @@ pub enum Step {
         ok: bool,
         /// What the model reads.
         content: String,
+        /// Where the content is from, if strangers may have written it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<String>,
     },
 }
 
@@ -117,6 +123,15 @@ impl Step {
             | Self::Answered { call, .. }
             | Self::Intent { call }
             | Self::Result { call, .. } => Some(call),
+        }
+    }
+
+    /// Where untrusted text in this step came from.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        match self {
+            Self::Began { origin, .. } | Self::Result { origin, .. } => origin.as_deref(),
+            _ => None,
         }
     }
 

@@ -23,23 +23,65 @@ pub enum Effect {
 }
 
 /// What a run may use.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ToolContext {
     /// The same for every run of the same call, also after a crash: `turn-call`, such as `7-call_2`. Makes a repeated write recognisable.
     pub key: String,
     /// The turn, for provenance.
     pub turn: i64,
+    /// The channel that the turn's message came by.
+    pub channel: String,
+    /// The session's name.
+    pub session: String,
+    /// Where untrusted text in the context came from, if there is any: what the run keeps for later is untrusted, too.
+    pub foreign: Option<String>,
     /// How long the run may take.
     pub timeout: Duration,
 }
 
+/// What a run gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// What the model reads; the agent caps it.
+    pub text: String,
+    /// Where the text came from if strangers may have written it, such as `https://example.org/` or `MCP server time`. While it
+    /// is in the context, what could carry data out needs approval.
+    pub origin: Option<String>,
+}
+
+impl Output {
+    /// `text` that strangers may have written.
+    pub fn foreign(text: impl Into<String>, origin: impl Into<String>) -> Self {
+        Self { text: text.into(), origin: Some(origin.into()) }
+    }
+}
+
+impl<T: Into<String>> From<T> for Output {
+    /// Text of the owner's own machine.
+    fn from(text: T) -> Self {
+        Self { text: text.into(), origin: None }
+    }
+}
+
 /// A failure that the model is told of, so that it can do something else.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ToolError(pub String);
+#[error("{text}")]
+pub struct ToolError {
+    /// A sentence without a prefix; the agent puts `error: ` before it.
+    pub text: String,
+    /// As [`Output::origin`].
+    pub origin: Option<String>,
+}
+
+impl<T: Into<Output>> From<T> for ToolError {
+    fn from(output: T) -> Self {
+        let Output { text, origin } = output.into();
+        Self { text, origin }
+    }
+}
 
 /// A running tool. Dropping it stops whatever it has started.
-pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<String, ToolError>> + Send + 'a>>;
+pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<Output, ToolError>> + Send + 'a>>;
 
 /// One thing the agent can do.
 pub trait Tool: Send + Sync {
@@ -47,7 +89,7 @@ pub trait Tool: Send + Sync {
     fn schema(&self) -> ToolSchema;
     /// The declared effect.
     fn effect(&self) -> Effect;
-    /// Runs a call whose arguments fit the schema. The text is what the model reads; the agent caps it.
+    /// Runs a call whose arguments fit the schema.
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a>;
 }
 

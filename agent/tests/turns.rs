@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent::{
-    Agent, AgentError, Answer, Effect, Event, Limits, Settings, Step, Tool, ToolContext, ToolError, ToolFuture, Toolbox, TurnResult,
-    messages, parse_steps,
+    Agent, AgentError, Answer, Effect, Event, Limits, Output, Settings, Step, Tool, ToolContext, ToolError, ToolFuture, Toolbox,
+    TurnResult, messages, parse_steps,
 };
 use engine::{Engine, EngineError, LoadOptions, ModelSource, Sampling, ToolSchema};
 use memory::{Inbound, Note, Store, TurnState};
@@ -39,7 +39,7 @@ impl Tool for Probe {
             if let Some(wait) = arguments["wait_ms"].as_u64() {
                 tokio::time::sleep(Duration::from_millis(wait)).await;
             }
-            arguments["text"].as_str().map(ToOwned::to_owned).ok_or_else(|| ToolError("no text".into()))
+            arguments["text"].as_str().map(Output::from).ok_or_else(|| ToolError::from("no text"))
         })
     }
 }
@@ -79,7 +79,7 @@ impl Bench {
     }
 
     async fn accept(&self, text: &str) -> i64 {
-        let inbound = Inbound { channel: "test".into(), session: "s".into(), platform_id: None, text: text.into(), data: None };
+        let inbound = Inbound { channel: "test".into(), session: "s".into(), text: text.into(), ..Inbound::default() };
         self.agent.accept(inbound).await.unwrap().turn
     }
 

@@ -54,7 +54,7 @@ impl Tool for Shell {
     }
 
     fn run<'a>(&'a self, arguments: &'a Value, _: &'a ToolContext) -> ToolFuture<'a> {
-        Box::pin(async move { Ok(format!("ran {}", arguments["command"].as_str().unwrap_or_default())) })
+        Box::pin(async move { Ok(format!("ran {}", arguments["command"].as_str().unwrap_or_default()).into()) })
     }
 }
 

@@ -23,6 +23,10 @@ pub struct Inbound {
     pub text: String,
     /// Text piped along with the message.
     pub data: Option<String>,
+    /// The turn that started this one, if it is a task.
+    pub parent: Option<i64>,
+    /// What the task may do; the agent's record.
+    pub task: Option<String>,
 }
 
 /// A message that is to go out to the session it answers.
@@ -76,6 +80,10 @@ pub struct TurnRow {
     pub state: TurnState,
     /// What became of it; `None` while it is open.
     pub outcome: Option<String>,
+    /// As [`Inbound::parent`].
+    pub parent: Option<i64>,
+    /// As [`Inbound::task`].
+    pub task: Option<String>,
 }
 
 /// A step of a turn.
@@ -159,16 +167,7 @@ impl Store {
         // A value can be nested deeper than the parser follows; written, it would make its turn unreadable.
         serde_json::from_str::<Value>(&body).map_err(|_| StoreError::TooDeep)?;
         let kind = kind.to_owned();
-        self.run(move |connection| {
-            transact(connection, |transaction| {
-                transaction
-                    .prepare_cached(APPEND)?
-                    .query_row(params![turn, kind, body], |row| row.get(0))
-                    .optional()?
-                    .ok_or_else(|| not_open(transaction, turn))
-            })
-        })
-        .await
+        self.run(move |connection| transact(connection, |transaction| append_step(transaction, turn, &kind, &body))).await
     }
 
     /// Ends an open turn as `Done` or `Failed`: its outcome and, if there is one, the message to be sent, in one transaction.
@@ -263,12 +262,14 @@ impl Store {
 macro_rules! turn_sql {
     ($rest:literal) => {
         concat!(
-            "SELECT t.id, t.session, s.name, s.channel, i.text, i.data, i.at, t.state, t.outcome
+            "SELECT t.id, t.session, s.name, s.channel, i.text, i.data, i.at, t.state, t.outcome, t.parent, t.task
              FROM turns t JOIN inbox i ON i.id = t.inbound JOIN sessions s ON s.id = t.session ",
             $rest
         )
     };
 }
+
+pub(crate) use turn_sql;
 
 pub(crate) const ONE_TURN: &str = turn_sql!("WHERE t.id = ?1");
 
@@ -290,7 +291,7 @@ const NEW_SESSION: &str = "INSERT INTO sessions (channel, name) VALUES (?1, ?2) 
 
 const INBOUND: &str = "INSERT INTO inbox (session, channel, platform_id, text, data) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
 
-const TURN: &str = "INSERT INTO turns (session, inbound) VALUES (?1, ?2) RETURNING id";
+const TURN: &str = "INSERT INTO turns (session, inbound, parent, task) VALUES (?1, ?2, ?3, ?4) RETURNING id";
 
 pub(crate) const STEPS: &str = "SELECT seq, at, kind, body FROM steps WHERE turn = ?1 ORDER BY seq";
 
@@ -334,8 +335,14 @@ pub(crate) fn transact<T>(connection: &mut Connection, work: impl FnOnce(&Transa
     Ok(result)
 }
 
+/// Adds a step to an open turn; its `seq`.
+pub(crate) fn append_step(transaction: &Transaction<'_>, turn: i64, kind: &str, body: &str) -> Result<i64, Failure> {
+    let added = transaction.prepare_cached(APPEND)?.query_row(params![turn, kind, body], |row| row.get(0)).optional()?;
+    added.ok_or_else(|| not_open(transaction, turn))
+}
+
 fn accept(transaction: &Transaction<'_>, inbound: &Inbound) -> Result<Accepted, Failure> {
-    let Inbound { channel, session, platform_id, text, data } = inbound;
+    let Inbound { channel, session, platform_id, text, data, parent, task } = inbound;
     if let Some(platform_id) = platform_id {
         let accepted = transaction
             .prepare_cached(ACCEPTED)?
@@ -352,11 +359,11 @@ fn accept(transaction: &Transaction<'_>, inbound: &Inbound) -> Result<Accepted, 
     };
     let number: i64 =
         transaction.prepare_cached(INBOUND)?.query_row(params![session, channel, platform_id, text, data], |row| row.get(0))?;
-    let turn = transaction.prepare_cached(TURN)?.query_row([session, number], |row| row.get(0))?;
+    let turn = transaction.prepare_cached(TURN)?.query_row(params![session, number, parent, task], |row| row.get(0))?;
     Ok(Accepted { turn, session, repeated: false })
 }
 
-fn turns(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<TurnRow>, Failure> {
+pub(crate) fn turns(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<TurnRow>, Failure> {
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params, |row: &Row<'_>| {
         Ok(TurnRow {
@@ -369,6 +376,8 @@ fn turns(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<
             at: row.get(6)?,
             state: row.get(7)?,
             outcome: row.get(8)?,
+            parent: row.get(9)?,
+            task: row.get(10)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -395,7 +404,7 @@ fn outbounds(connection: &Connection, sql: &str, params: impl Params) -> Result<
 }
 
 /// Rows of one listing as SQL wants them.
-fn most(wanted: usize) -> i64 {
+pub(crate) fn most(wanted: usize) -> i64 {
     limits::rows(wanted, limits::LIST_ROWS)
 }
 

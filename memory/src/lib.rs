@@ -4,6 +4,7 @@
 //! [`Store`] is the handle. It knows nothing of models and embeddings: texts come in, texts and `&[f32]` come in, rows go
 //! out. It decides nothing either; what a step means is the agent's business.
 
+mod conversation;
 mod database;
 mod error;
 mod journal;
@@ -18,6 +19,7 @@ mod store;
 mod tests;
 mod vectors;
 
+pub use conversation::SummaryRow;
 pub use error::StoreError;
 pub use journal::{Accepted, Inbound, Outbound, OutboundRow, StepRow, TurnRow, TurnState};
 pub use recall::{Found, Note, NotePage, NoteRow};

@@ -24,6 +24,9 @@ pub const NOTE_BYTES: usize = 1 << 20;
 /// again for the rest.
 pub const LIST_ROWS: usize = 1_000;
 
+/// Notes that stand in every new context. More can be pinned; the oldest this many stand there.
+pub const PINNED: usize = 50;
+
 /// Words of a query that count; later ones are ignored.
 pub const QUERY_WORDS: usize = 32;
 

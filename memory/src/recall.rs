@@ -27,6 +27,10 @@ pub struct Note {
     pub key: Option<String>,
     /// The turn that it comes from.
     pub source_turn: Option<i64>,
+    /// Where the untrusted text came from that was in the context when it was noted.
+    pub origin: Option<String>,
+    /// It stands in every new context, whatever is asked.
+    pub pinned: bool,
     /// Its embedding, any length but zero. All notes' vectors have the same dimension.
     pub vector: Option<Vec<f32>>,
 }
@@ -40,6 +44,17 @@ pub struct NoteRow {
     pub text: String,
     /// When it was noted; RFC 3339 UTC unless it was imported with something else.
     pub at: String,
+    /// As [`Note::origin`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// As [`Note::pinned`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pinned: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A note that a search found.
@@ -53,6 +68,9 @@ pub struct Found {
     pub score: f64,
     /// When it was noted.
     pub at: String,
+    /// As [`Note::origin`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// Why it was found: `words: bike, green`, `vector 0.83` (cosine), or both.
     pub why: String,
 }
@@ -116,7 +134,7 @@ impl Store {
             let mut statement = connection.prepare_cached(EXPORT)?;
             let most = limits::rows(limits::LIST_ROWS, limits::LIST_ROWS);
             let rows =
-                statement.query_map([after, most], |row| Ok((note_row(row)?, row.get::<_, i64>(3)?)))?.collect::<Result<Vec<_>, _>>()?;
+                statement.query_map([after, most], |row| Ok((note_row(row)?, row.get::<_, i64>(5)?)))?.collect::<Result<Vec<_>, _>>()?;
             let next = rows.last().filter(|_| rows.len() == limits::LIST_ROWS).map(|(_, number)| *number);
             Ok(NotePage { notes: rows.into_iter().map(|(note, _)| note).collect(), next })
         })
@@ -133,25 +151,25 @@ impl Store {
     }
 }
 
-const LIST: &str = "SELECT id, text, at FROM notes ORDER BY at DESC, number DESC LIMIT ?1 OFFSET ?2";
+const LIST: &str = "SELECT id, text, at, origin, pinned FROM notes ORDER BY at DESC, number DESC LIMIT ?1 OFFSET ?2";
 
-const EXPORT: &str = "SELECT id, text, at, number FROM notes WHERE number > ?1 ORDER BY number LIMIT ?2";
+const EXPORT: &str = "SELECT id, text, at, origin, pinned, number FROM notes WHERE number > ?1 ORDER BY number LIMIT ?2";
 
-const BY_KEY: &str = "SELECT id, text, at FROM notes WHERE key = ?1";
+const BY_KEY: &str = "SELECT id, text, at, origin, pinned FROM notes WHERE key = ?1";
 
 /// A source that is gone (its session was removed) becomes NULL, as it does for a note that was there before.
 const ADD: &str = "
-    INSERT INTO notes (id, key, text, at, source_turn) VALUES (
+    INSERT INTO notes (id, key, text, at, source_turn, origin, pinned) VALUES (
         coalesce(?1, lower(hex(randomblob(8)))), ?2, ?3, coalesce(?4, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-        (SELECT id FROM turns WHERE id = ?5))
+        (SELECT id FROM turns WHERE id = ?5), ?6, ?7)
     ON CONFLICT (id) DO UPDATE SET text = excluded.text, at = coalesce(?4, at), key = coalesce(excluded.key, key),
-        source_turn = coalesce(excluded.source_turn, source_turn)
-    RETURNING id, text, at, number";
+        source_turn = coalesce(excluded.source_turn, source_turn), origin = excluded.origin, pinned = max(pinned, excluded.pinned)
+    RETURNING id, text, at, origin, pinned, number";
 
 const BY_WORDS: &str = "SELECT rowid, bm25(notes_words) FROM notes_words WHERE notes_words MATCH ?1
     ORDER BY 2, rowid DESC LIMIT ?2";
 
-const BY_NUMBER: &str = "SELECT id, text, at FROM notes WHERE number = ?1";
+const BY_NUMBER: &str = "SELECT id, text, at, origin, pinned FROM notes WHERE number = ?1";
 
 /// The note with its matching words between U+0001 and U+0002.
 const MATCHED: &str = "SELECT highlight(notes_words, 0, char(1), char(2)) FROM notes_words
@@ -174,9 +192,9 @@ fn add(transaction: &Transaction<'_>, note: Note) -> Result<NoteRow, Failure> {
             return Ok(first);
         }
     }
-    let Note { id, text, at, key, source_turn, vector } = note;
-    let (row, number) =
-        transaction.prepare_cached(ADD)?.query_row(params![id, key, text, at, source_turn], |row| Ok((note_row(row)?, row.get(3)?)))?;
+    let Note { id, text, at, key, source_turn, origin, pinned, vector } = note;
+    let values = params![id, key, text, at, source_turn, origin, pinned];
+    let (row, number) = transaction.prepare_cached(ADD)?.query_row(values, |row| Ok((note_row(row)?, row.get(5)?)))?;
     if let Some(vector) = vector {
         vectors::put(transaction, number, &vector)?;
     }
@@ -227,7 +245,7 @@ fn search(connection: &Connection, expression: Option<&str>, vector: Option<&[f3
 }
 
 fn found(connection: &Connection, expression: Option<&str>, number: i64, candidate: &Candidate) -> Result<Found, Failure> {
-    let NoteRow { id, text, at } = connection.prepare_cached(BY_NUMBER)?.query_row([number], note_row)?;
+    let NoteRow { id, text, at, origin, .. } = connection.prepare_cached(BY_NUMBER)?.query_row([number], note_row)?;
     let mut why = Vec::new();
     if candidate.by_words {
         let marked: String = connection.prepare_cached(MATCHED)?.query_row(params![expression, number], |row| row.get(0))?;
@@ -236,7 +254,7 @@ fn found(connection: &Connection, expression: Option<&str>, number: i64, candida
     if let Some(similarity) = candidate.similarity {
         why.push(format!("vector {similarity:.2}"));
     }
-    Ok(Found { id, text, score: candidate.score, at, why: why.join("; ") })
+    Ok(Found { id, text, score: candidate.score, at, origin, why: why.join("; ") })
 }
 
 /// The words between the marks, each once, in lower case.
@@ -254,6 +272,6 @@ fn matched_words(marked: &str) -> Vec<String> {
     words
 }
 
-fn note_row(row: &Row<'_>) -> rusqlite::Result<NoteRow> {
-    Ok(NoteRow { id: row.get(0)?, text: row.get(1)?, at: row.get(2)? })
+pub(crate) fn note_row(row: &Row<'_>) -> rusqlite::Result<NoteRow> {
+    Ok(NoteRow { id: row.get(0)?, text: row.get(1)?, at: row.get(2)?, origin: row.get(3)?, pinned: row.get(4)? })
 }

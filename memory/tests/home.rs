@@ -14,7 +14,7 @@ use serde_json::json;
 const CHILD_HOME: &str = "MEMORY_TEST_CHILD_HOME";
 
 fn inbound(text: &str) -> Inbound {
-    Inbound { channel: "terminal".into(), session: "main".into(), platform_id: Some(text.into()), text: text.into(), data: None }
+    Inbound { channel: "terminal".into(), session: "main".into(), platform_id: Some(text.into()), text: text.into(), ..Inbound::default() }
 }
 
 async fn steps(store: &Store, turn: i64) -> Vec<serde_json::Value> {

@@ -6,7 +6,8 @@ use memory::{Accepted, Inbound, Note, Outbound, OutboundRow, StepRow, Store, Sto
 use serde_json::{Value, json};
 
 fn inbound(channel: &str, session: &str, platform_id: Option<&str>, text: &str) -> Inbound {
-    Inbound { channel: channel.into(), session: session.into(), platform_id: platform_id.map(Into::into), text: text.into(), data: None }
+    let platform_id = platform_id.map(Into::into);
+    Inbound { channel: channel.into(), session: session.into(), platform_id, text: text.into(), ..Inbound::default() }
 }
 
 async fn accept(store: &Store, text: &str) -> Accepted {

@@ -155,7 +155,7 @@ async fn notes_are_kept_once() {
     let dated = |text: &str, at: &str| Note { at: Some(at.into()), ..note("n1", text) };
     for text in ["the cat is grey", "the cat is grey", "the cat is white"] {
         let row = store.add_note(dated(text, "2024-02-29")).await.unwrap();
-        assert_eq!(row, NoteRow { id: "n1".into(), text: text.into(), at: "2024-02-29".into() });
+        assert_eq!(row, NoteRow { id: "n1".into(), text: text.into(), at: "2024-02-29".into(), origin: None, pinned: false });
     }
     assert_eq!(store.add_note(note("n1", "the cat is black")).await.unwrap().at, "2024-02-29");
     assert_eq!(store.list(10, 0).await.unwrap().len(), 3);

@@ -60,7 +60,7 @@ async fn ask(args: &AskArgs, printer: &mut OwnPrinter) -> Result<ExitCode> {
     let interrupt = parts::on_ctrl_c();
     let engine = parts::load(options, printer, &interrupt).await?;
     let agent = parts::agent(&context, &args.turn, store, engine)?;
-    let inbound = Inbound { channel: CHANNEL.into(), session: session.clone(), platform_id: None, text, data };
+    let inbound = Inbound { channel: CHANNEL.into(), session: session.clone(), text, data, ..Inbound::default() };
     let accepted = agent.accept(inbound).await?;
     let approver = Approver::new(args.turn.approve, printer.screen());
     if catch_up(&agent, &session, accepted.turn, printer, &approver, &interrupt).await? == Caught::Up {

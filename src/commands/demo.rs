@@ -89,7 +89,7 @@ async fn agent(context: &Context) -> Result<Agent> {
 /// One stop: the words, the turn as it runs, and what it cost.
 async fn take(agent: &Agent, stop: &Stop) -> Result<()> {
     say!("\n── {} ──\nyou: {}", stop.title, stop.says);
-    let inbound = Inbound { channel: CHANNEL.into(), session: "tour".into(), platform_id: None, text: stop.says.into(), data: None };
+    let inbound = Inbound { channel: CHANNEL.into(), session: "tour".into(), text: stop.says.into(), ..Inbound::default() };
     let accepted = agent.accept(inbound).await?;
     // Tool calls and costs are what the tour is about, so all of it goes to standard output.
     let stdout_is_terminal = io::stdout().is_terminal();

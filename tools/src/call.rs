@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use agent::engine::ToolSchema;
-use agent::{ToolContext, ToolError, ToolFuture};
+use agent::{Output, ToolContext, ToolError, ToolFuture};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// A failure that the model is told of.
 pub(crate) fn fail(message: impl Into<String>) -> ToolError {
-    ToolError(message.into())
+    message.into().into()
 }
 
 /// The schema of a tool whose arguments are `properties`, the first `required` of which must be given.
@@ -84,7 +84,7 @@ where
         let _stop = StopOnDrop(Arc::clone(&deadline.dropped));
         let task = tokio::task::spawn_blocking(move || work(&deadline));
         match tokio::time::timeout(timeout.saturating_add(GRACE), task).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(result)) => result.map(Output::from),
             Ok(Err(error)) => Err(fail(format!("the tool broke: {error}"))),
             Err(_) => Err(fail(format!("stopped after {}", seconds(timeout)))),
         }
@@ -112,13 +112,13 @@ mod tests {
             (json!({"path": "a", "more": 1}), "argument `more`: unknown field `more`, expected `path`"),
         ];
         for (arguments, expected) in cases {
-            assert_eq!(parse::<Arguments>(&arguments).unwrap_err().0, expected);
+            assert_eq!(parse::<Arguments>(&arguments).unwrap_err().text, expected);
         }
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn dropping_the_future_stops_the_work() {
-        let context = ToolContext { key: "1/1".into(), turn: 1, timeout: Duration::from_secs(600) };
+        let context = ToolContext { key: "1/1".into(), turn: 1, timeout: Duration::from_secs(600), ..ToolContext::default() };
         let (started, starts) = tokio::sync::oneshot::channel();
         let (ended, ends) = tokio::sync::oneshot::channel();
         let mut work = blocking(&context, move |deadline| {

@@ -148,7 +148,7 @@ mod tests {
         bench.write("a.txt", before);
         std::fs::set_permissions(bench.path("a.txt"), std::fs::Permissions::from_mode(0o640)).unwrap();
         let result = bench.run(&EditFile::new(bench.workspace.clone()), arguments);
-        assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.0.as_str()), expected);
+        assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.text.as_str()), expected);
         assert_eq!(bench.read("a.txt"), after);
         assert_eq!(std::fs::metadata(bench.path("a.txt")).unwrap().permissions().mode() & 0o777, 0o640);
     }

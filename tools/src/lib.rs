@@ -151,7 +151,7 @@ mod tests {
         let bench = testing::Bench::new();
         for tool in builtin(&Settings::new(bench.workspace.clone(), bench.store.clone())) {
             let error = bench.run(tool.as_ref(), serde_json::json!({"surprise": 1})).unwrap_err();
-            assert!(error.0.starts_with("argument `surprise`: unknown field"), "{error}");
+            assert!(error.text.starts_with("argument `surprise`: unknown field"), "{error}");
         }
     }
 }

@@ -115,7 +115,7 @@ mod tests {
     #[track_caller]
     fn check(bench: &Bench, arguments: Value, expected: Result<&str, &str>) {
         let result = bench.run(&ListDir::new(bench.workspace.clone()), arguments);
-        assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.0.as_str()), expected);
+        assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.text.as_str()), expected);
     }
 
     #[test]

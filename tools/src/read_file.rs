@@ -175,7 +175,7 @@ mod tests {
         bench.write("a.txt", content);
         let tool = ReadFile::new(bench.workspace.clone(), 6_000);
         let result = bench.run(&tool, arguments);
-        assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.0.as_str()), expected);
+        assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.text.as_str()), expected);
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
             ("a\0b", "the path contains a NUL byte"),
         ];
         for (path, expected) in cases {
-            assert_eq!(bench.run(&tool, json!({"path": path})).unwrap_err().0, expected);
+            assert_eq!(bench.run(&tool, json!({"path": path})).unwrap_err().text, expected);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use agent::engine::ToolSchema;
 use agent::memory::Store;
-use agent::{Effect, Tool, ToolContext, ToolFuture};
+use agent::{Effect, Output, Tool, ToolContext, ToolFuture};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -47,12 +47,13 @@ impl Tool for Recall {
             let Arguments { query } = parse(arguments)?;
             let found = self.store.search(&query, None, MAX_FACTS).await.map_err(|error| fail(error.to_string()))?;
             if found.is_empty() {
-                return Ok("nothing found".to_owned());
+                return Ok("nothing found".into());
             }
             // One fact, one line: a line break in a fact must not make it look like two.
             let lines: Vec<_> =
                 found.iter().map(|fact| format!("- {}", fact.text.split_whitespace().collect::<Vec<_>>().join(" "))).collect();
-            Ok(lines.join("\n"))
+            let origin = found.iter().find_map(|fact| fact.origin.clone());
+            Ok(Output { text: lines.join("\n"), origin })
         })
     }
 }

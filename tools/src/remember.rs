@@ -47,9 +47,15 @@ impl Tool for Remember {
             if text.is_empty() {
                 return Err(fail("the text is empty"));
             }
-            let note = Note { text: text.to_owned(), key: Some(context.key.clone()), source_turn: Some(context.turn), ..Note::default() };
+            let note = Note {
+                text: text.to_owned(),
+                key: Some(context.key.clone()),
+                source_turn: Some(context.turn),
+                origin: context.foreign.clone(),
+                ..Note::default()
+            };
             self.store.add_note(note).await.map_err(|error| fail(error.to_string()))?;
-            Ok("remembered".to_owned())
+            Ok("remembered".into())
         })
     }
 }
@@ -66,7 +72,7 @@ mod tests {
         let mut check = |key: &str, text: &str, expected: Result<&str, &str>, notes: &[&str]| {
             bench.context.key = key.to_owned();
             let result = bench.run(&tool, json!({"text": text}));
-            assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.0.as_str()), expected);
+            assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.text.as_str()), expected);
             let kept = crate::testing::wait(bench.store.list(10, 0)).unwrap();
             assert_eq!(kept.iter().rev().map(|note| note.text.as_str()).collect::<Vec<_>>(), notes);
         };

@@ -15,7 +15,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use agent::engine::ToolSchema;
-use agent::{Effect, Tool, ToolContext, ToolFuture};
+use agent::{Effect, Output, Tool, ToolContext, ToolFuture};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ impl Tool for Shell {
             let asked = arguments.timeout_s.map(|s| Duration::from_secs(s.clamp(1, MAX_TIMEOUT_S)));
             let limit = asked.unwrap_or(self.timeout).min(context.timeout);
             let run = Run::start(self, &arguments.command).map_err(|error| fail(format!("the command could not be started: {error}")))?;
-            run.finish(limit).await.map_err(|error| fail(format!("the command was lost: {error}")))
+            run.finish(limit).await.map(Output::from).map_err(|error| fail(format!("the command was lost: {error}")))
         })
     }
 }

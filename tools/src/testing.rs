@@ -26,7 +26,7 @@ impl Bench {
         std::fs::create_dir(folder.path().join("outside")).unwrap();
         std::fs::write(folder.path().join("outside/secret.txt"), "secret\n").unwrap();
         let workspace = Workspace::open(&folder.path().join("workspace")).unwrap();
-        let context = ToolContext { key: "7-call_2".into(), turn: 7, timeout: Duration::from_secs(60) };
+        let context = ToolContext { key: "7-call_2".into(), turn: 7, timeout: Duration::from_secs(60), ..ToolContext::default() };
         let store = Store::in_memory().unwrap();
         Self { folder, workspace, store, context }
     }
@@ -59,7 +59,7 @@ impl Bench {
     }
 
     pub(crate) fn run(&self, tool: &dyn Tool, arguments: Value) -> Result<String, ToolError> {
-        wait(tool.run(&arguments, &self.context))
+        wait(tool.run(&arguments, &self.context)).map(|output| output.text)
     }
 }
 

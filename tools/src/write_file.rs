@@ -64,7 +64,7 @@ mod tests {
 
     fn write(bench: &Bench, path: &str, content: &str) -> Result<String, String> {
         let tool = WriteFile::new(bench.workspace.clone());
-        bench.run(&tool, json!({"path": path, "content": content})).map_err(|error| error.0)
+        bench.run(&tool, json!({"path": path, "content": content})).map_err(|error| error.text)
     }
 
     #[track_caller]

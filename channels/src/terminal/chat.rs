@@ -133,7 +133,7 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
 
     /// A message: the journal has it before anything is done with it.
     async fn say(&mut self, text: String) -> Result<(), ChatError> {
-        let inbound = Inbound { channel: CHANNEL.into(), session: self.session.clone(), platform_id: None, text, data: None };
+        let inbound = Inbound { channel: CHANNEL.into(), session: self.session.clone(), text, ..Inbound::default() };
         let accepted = match self.agent.accept(inbound).await {
             Ok(accepted) => accepted,
             Err(error) => return self.told(Err(error.into())),

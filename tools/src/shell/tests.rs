@@ -93,7 +93,7 @@ fn time_over_kills_the_whole_group() {
     let arguments = json!({"command": command, "timeout_s": 600});
     let tool = shell(&bench);
     let (pid, text) = wait(async { tokio::join!(pid_from(&bench), tool.run(&arguments, &bench.context)) });
-    assert_eq!(text, Ok("begun\n[stopped after 0.5 s]".to_owned()));
+    assert_eq!(text, Ok("begun\n[stopped after 0.5 s]".into()));
     assert_gone(pid);
 }
 
@@ -134,7 +134,7 @@ fn background_processes_end_with_the_command() {
         let arguments = json!({"command": command});
         let tool = shell(&bench);
         let (pid, text) = wait(async { tokio::join!(pid_from(&bench), tool.run(&arguments, &bench.context)) });
-        assert_eq!(text, Ok(format!("done\n{note}")), "{hidden}");
+        assert_eq!(text, Ok(format!("done\n{note}").into()), "{hidden}");
         assert!(started.elapsed() < Duration::from_secs(20));
         assert_gone(pid);
     }
@@ -151,6 +151,6 @@ fn what_cannot_start_is_told() {
     let bench = Bench::new();
     let tool = shell(&bench);
     std::fs::remove_dir(bench.workspace.root()).unwrap();
-    let error = bench.run(&tool, json!({"command": "true"})).unwrap_err().0;
+    let error = bench.run(&tool, json!({"command": "true"})).unwrap_err().text;
     assert!(error.starts_with("the command could not be started: No such file or directory"), "{error}");
 }
