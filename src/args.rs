@@ -35,6 +35,8 @@ pub enum Command {
     /// Conversations
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Calls that wait for your approval, and your answers
+    Approvals(ApprovalsArgs),
     /// The configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -42,6 +44,50 @@ pub enum Command {
     Doctor(ListArgs),
     /// Lend this machine's memory and compute to another Paguro, which names it under `workers` in its configuration
     Worker(WorkerArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ApprovalsArgs {
+    #[command(flatten)]
+    pub list: ListArgs,
+    #[command(subcommand)]
+    pub command: Option<ApprovalsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ApprovalsCommand {
+    /// What waits
+    List(ListArgs),
+    /// Allow a call, and go on with its turn
+    Yes {
+        /// As `paguro approvals` shows it
+        id: String,
+        /// Allow it for the rest of its session
+        #[arg(long, conflicts_with = "always")]
+        for_session: bool,
+        /// Allow it always: the rule that is shown goes into the configuration
+        #[arg(long)]
+        always: bool,
+        /// Only record the answer
+        #[arg(long)]
+        later: bool,
+        #[command(flatten)]
+        turn: TurnArgs,
+    },
+    /// Refuse a call, and go on with its turn
+    No {
+        /// As `paguro approvals` shows it
+        id: String,
+        /// What to tell the model
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
+        /// Only record the answer
+        #[arg(long)]
+        later: bool,
+        #[command(flatten)]
+        turn: TurnArgs,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -75,7 +121,8 @@ pub struct TurnArgs {
     /// The conversation to go on with; without it `ask` starts a new one
     #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
-    /// What to do when a tool call needs approval: prompt (without a terminal the answer is no), deny or all
+    /// What to do when a tool call needs approval: prompt (without a terminal the answer is no), deny, all, or wait
+    /// (`paguro approvals` answers)
     #[arg(long, default_value_t = Approve::Prompt)]
     pub approve: Approve,
     /// A model's name or path, `demo`, or `script:FILE`
@@ -278,6 +325,9 @@ pub enum SessionCommand {
     Show {
         /// The session
         name: String,
+        /// Show what made the answer of one turn (a number, or `last`): model, tokens, notes, calls, approvals, files, times
+        #[arg(long, value_name = "TURN")]
+        why: Option<String>,
         #[command(flatten)]
         list: ListArgs,
     },

@@ -27,7 +27,25 @@ pub struct Config {
     pub limits: Limits,
     pub tools: Tools,
     pub telegram: Telegram,
+    pub chat: Chat,
     pub policy: Vec<Rule>,
+}
+
+/// What is written while a turn runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhileBusy {
+    /// Is a turn of its own afterwards.
+    #[default]
+    Queue,
+    /// Is taken into the turn that runs.
+    Steer,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Chat {
+    pub while_busy: WhileBusy,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -142,6 +160,9 @@ pub struct Limits {
     pub timeout_s: u64,
     pub tool_timeout_s: u64,
     pub tool_output_tokens: u32,
+    /// Calls that cost money.
+    pub max_spends: u32,
+    pub approval_timeout_s: u64,
 }
 
 impl Default for Limits {
@@ -153,6 +174,8 @@ impl Default for Limits {
             timeout_s: agent.time.as_secs(),
             tool_timeout_s: agent.tool_time.as_secs(),
             tool_output_tokens: agent.output_tokens,
+            max_spends: u32::try_from(agent.spends).unwrap_or(u32::MAX),
+            approval_timeout_s: agent.approval_time.as_secs(),
         }
     }
 }
@@ -161,11 +184,13 @@ impl Default for Limits {
 #[serde(default, deny_unknown_fields)]
 pub struct Tools {
     pub workspace: PathBuf,
+    /// Files with more secrets than the configuration names elsewhere; one a line.
+    pub secret_files: Vec<PathBuf>,
 }
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { workspace: "workspace".into() }
+        Self { workspace: "workspace".into(), secret_files: Vec::new() }
     }
 }
 
@@ -226,6 +251,7 @@ impl Config {
             ("limits.max_tokens", Some(limits.max_tokens.into()), 1, u64::from(u32::MAX)),
             ("limits.timeout_s", Some(limits.timeout_s), 1, year),
             ("limits.tool_timeout_s", Some(limits.tool_timeout_s), 1, year),
+            ("limits.approval_timeout_s", Some(limits.approval_timeout_s), 1, year),
             ("limits.tool_output_tokens", Some(limits.tool_output_tokens.into()), 16, 1_000_000),
         ];
         for (key, value, least, most) in ranges {
@@ -268,7 +294,7 @@ pub const MODELS_TOKEN: &str = "PAGURO_MODELS_TOKEN";
 fn override_of((name, value): (String, String)) -> Option<(String, String, String, String)> {
     let rest = name.strip_prefix("PAGURO_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
-    let known = ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "telegram"].contains(&section);
+    let known = ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "telegram", "chat"].contains(&section);
     let is_secret = name == TELEGRAM_TOKEN || name == MODELS_TOKEN;
     (known && !is_secret).then(|| (name.clone(), section.to_owned(), key.to_owned(), value))
 }
@@ -339,6 +365,8 @@ pub const TEMPLATE: &str = "\
 # timeout_s = 1800
 # tool_timeout_s = 600         # one tool call
 # tool_output_tokens = 2000    # the rest of a longer output is kept in a file
+# max_spends = 3               # calls that cost money
+# approval_timeout_s = 86400   # a question that nobody has answered by then is answered no
 
 [embedder]                     # finds notes by meaning
 # file = \"models/embed.gguf\"
@@ -354,6 +382,10 @@ pub const TEMPLATE: &str = "\
 
 [tools]
 # workspace = \"workspace\"      # the only folder that the tools may read and write
+# secret_files = [\"keys.txt\"]  # secrets, one a line, that must not be read or sent, beside the tokens named here
+
+[chat]
+# while_busy = \"queue\"         # a message during a turn: queue, or steer (the turn takes it in at its next step)
 
 # What may run without asking. The first rule that matches decides; without one reading runs, and everything else asks.
 # [[policy]]

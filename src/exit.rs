@@ -30,7 +30,11 @@ pub const INTERRUPTED: u8 = 130;
 
 /// The status of a turn that ended.
 pub fn of_turn(ended: &Ended) -> ExitCode {
-    let Ended::Finished(result) = ended else { return ExitCode::from(INTERRUPTED) };
+    let result = match ended {
+        Ended::Finished(result) => result,
+        Ended::Stopped => return ExitCode::from(INTERRUPTED),
+        Ended::Waiting(_) => return ExitCode::from(DENIED),
+    };
     ExitCode::from(match (&result.failure, result.limit) {
         (None, _) => ANSWERED,
         (Some(_), true) => LIMIT,

@@ -25,6 +25,7 @@ mod home;
 mod measure;
 mod models;
 mod parts;
+mod secrets;
 mod size;
 
 use std::process::ExitCode;
@@ -89,6 +90,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Model(command) => commands::model::run(&command).await,
             Command::Memory(command) => commands::memory::run(&command).await,
             Command::Session(command) => commands::session::run(&command).await,
+            Command::Approvals(args) => commands::approvals::run(args).await,
             Command::Config(command) => commands::config::run(&command),
             Command::Doctor(list) => commands::doctor::run(&list).await,
             Command::Worker(args) => commands::worker::run(&args).await,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, Event, Limits, Settings, Stage, Toolbox};
+use agent::{Agent, Event, KeepRule, Limits, Settings, Spawn, Stage, Toolbox};
 use anyhow::Result;
 use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
@@ -17,9 +17,11 @@ use tools::{OutputFolder, Workspace};
 
 use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
-use crate::config::Config;
+use crate::config::{Config, WhileBusy};
 use crate::exit::{self, BadInput, Interrupted};
 use crate::home::Home;
+use crate::models::configure;
+use crate::secrets;
 
 /// A load that is over by then shows no progress.
 const QUICK_LOAD: Duration = Duration::from_millis(500);
@@ -29,6 +31,9 @@ const IMPATIENCE: Duration = Duration::from_millis(700);
 
 /// The model inside the executable.
 static DEMO: &[u8] = include_bytes!("../models/demo/demo.gguf");
+
+/// What it is called.
+const DEMO_NAME: &str = "demo";
 
 /// What every command starts from.
 pub struct Context {
@@ -160,7 +165,7 @@ pub async fn plan(options: LoadOptions) -> Result<Plan> {
 }
 
 fn demo() -> ModelSource {
-    ModelSource::Embedded { name: "demo", bytes: DEMO }
+    ModelSource::Embedded { name: DEMO_NAME, bytes: DEMO }
 }
 
 /// Ctrl-C, and the signals that end a program, as an [`Interrupt`]: what runs is stopped and its children with it. If the program is
@@ -244,25 +249,53 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
         reasoning_tokens: context.config.model.reasoning_tokens,
         time: turn.timeout.unwrap_or(Duration::from_secs(limits.timeout_s)),
         tool_time: Duration::from_secs(limits.tool_timeout_s),
+        spends: limits.max_spends as usize,
+        approval_time: Duration::from_secs(limits.approval_timeout_s),
         output_tokens: limits.tool_output_tokens,
     };
     let workspace = context.open_workspace()?;
     let output = OutputFolder::new(workspace.clone());
     let shown = limits.shown_tokens(engine.info().context) as usize;
-    let toolbox = toolbox(workspace, store.clone(), shown)?;
+    let is_demo = engine.info().name == DEMO_NAME;
+    let toolbox = toolbox(workspace, store.clone(), shown, is_demo)?;
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
         sampling: context.config.sampling.clone(),
         clock,
+        now,
         overflow: Box::new(move |key, text, bytes| output.fit(key, text, bytes)),
+        secrets: secrets::known(context)?,
+        keep_rule: keep_rule(context),
+        block_tail: Box::new(String::new),
+        steer: context.config.chat.while_busy == WhileBusy::Steer,
     };
     Ok(Agent::new(engine, store, toolbox, settings))
 }
 
 /// The built-in tools; `output_tokens` of a result are shown to the model.
-pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize) -> Result<Toolbox> {
-    Ok(Toolbox::checked(tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) }))?)
+///
+/// The demo model knows just the first eight: it was trained on these.
+pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize, is_demo: bool) -> Result<Toolbox> {
+    let mut all = tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) });
+    if !is_demo {
+        all.push(Box::new(Spawn));
+    }
+    Ok(Toolbox::checked(all)?)
+}
+
+/// How a rule is kept that the owner has agreed to: in front of the others in the configuration.
+pub fn keep_rule(context: &Context) -> KeepRule {
+    let (home, config) = (context.home.clone(), context.config.clone());
+    Box::new(move |rule| {
+        let context = Context { home: home.clone(), config: config.clone() };
+        configure::write(&context, |document| configure::add_rule(document, rule)).map(drop).map_err(|e| format!("{e:#}"))
+    })
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 /// The local time in words, for the tail of a message.
@@ -292,7 +325,8 @@ mod tests {
     #[tokio::test]
     async fn block_and_tools_are_few_tokens() {
         let folder = tempfile::tempdir().unwrap();
-        let tools = toolbox(Workspace::open(folder.path()).unwrap(), Store::in_memory().unwrap(), tools::DEFAULT_OUTPUT_TOKENS).unwrap();
+        let tools =
+            toolbox(Workspace::open(folder.path()).unwrap(), Store::in_memory().unwrap(), tools::DEFAULT_OUTPUT_TOKENS, false).unwrap();
         let engine = Engine::load(LoadOptions::new(demo()), |_| ControlFlow::Continue(())).await.unwrap();
         let texts = vec![agent::SYSTEM_BLOCK.to_owned(), serde_json::to_string(&tools.schemas()).unwrap()];
         let counts = engine.count_tokens(texts).await.unwrap();

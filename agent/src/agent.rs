@@ -1,16 +1,20 @@
 //! The agent: accepts messages, runs turns, takes answers. It decides; the rooms around it do.
 
+use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use engine::{Engine, EngineError, Sampling};
-use memory::{Accepted, Inbound, Store, StoreError, TurnRow};
-use serde_json::Value;
-use tokio::sync::mpsc;
+use memory::{Accepted, Inbound, Store, StoreError, TurnRow, TurnState};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinSet;
 
 use crate::approval::Rule;
 use crate::event::{Event, TurnResult};
-use crate::next::{Failure, Next, next};
+use crate::next::Failure;
+use crate::question::{Answer, KeepRule, Question, Scope};
 use crate::run::Run;
+use crate::secrets::Secrets;
 use crate::step::{Step, denied};
 use crate::tool::Toolbox;
 
@@ -30,6 +34,10 @@ pub struct Limits {
     pub time: Duration,
     /// Most time for one tool call.
     pub tool_time: Duration,
+    /// Most calls that cost money.
+    pub spends: usize,
+    /// How long a question waits; then it is a no.
+    pub approval_time: Duration,
     /// Most tokens of a tool's output that the model gets to read, where the context is large: see [`Limits::shown_tokens`].
     pub output_tokens: u32,
 }
@@ -42,6 +50,8 @@ impl Default for Limits {
             reasoning_tokens: None,
             time: Duration::from_mins(30),
             tool_time: Duration::from_mins(10),
+            spends: 3,
+            approval_time: Duration::from_hours(24),
             output_tokens: 2_000,
         }
     }
@@ -68,36 +78,36 @@ pub struct Settings {
     pub sampling: Sampling,
     /// The current time in words, for the tail of a message.
     pub clock: fn() -> String,
+    /// The current time in seconds since 1970.
+    pub now: fn() -> i64,
     /// See [`Overflow`].
     pub overflow: Overflow,
+    /// What must not be in a prompt, a step or a message that leaves.
+    pub secrets: Secrets,
+    /// How a rule is kept for good that the owner has agreed to.
+    pub keep_rule: KeepRule,
+    /// What stands in the system block of a new session besides the agent's own text; may be empty.
+    pub block_tail: Box<dyn Fn() -> String + Send + Sync>,
+    /// Whether what is written while a turn runs is taken into it before the model reads results; else it is a turn of its own afterwards.
+    pub steer: bool,
 }
 
-/// Something that the owner must answer before a turn goes on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Question {
-    /// The turn that waits.
-    pub turn: i64,
-    /// The call's id.
-    pub call: String,
-    /// The tool.
-    pub tool: String,
-    /// Exactly what will run.
-    pub arguments: Value,
-    /// What the answer must name: see [`crate::approval::call_hash`].
-    pub hash: String,
-    /// Why it needs an answer.
-    pub reason: String,
-    /// The call was cut off by a crash and may have run already: a yes repeats it.
-    pub cut_off: bool,
-}
-
-/// The owner's answer to a [`Question`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Yes or no.
-    pub allowed: bool,
-    /// What the model is told with a no.
-    pub why: Option<String>,
+/// No rules, no secrets, no clock: for tests.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            policy: Vec::new(),
+            limits: Limits::default(),
+            sampling: Sampling::default(),
+            clock: || "2026-11-21 09:41 Saturday".into(),
+            now: || 0,
+            overflow: Box::new(|_, text, bytes| text[..text.floor_char_boundary(bytes)].to_owned()),
+            secrets: Secrets::default(),
+            keep_rule: Box::new(|_| Err("rules cannot be kept here".into())),
+            block_tail: Box::new(String::new),
+            steer: false,
+        }
+    }
 }
 
 /// Where a run of a turn ended.
@@ -133,6 +143,12 @@ pub enum AgentError {
     /// An answer to something that is not asked.
     #[error("nothing in turn {0} waits for this answer; it may have been answered already")]
     NotAsked(i64),
+    /// A rule that the owner agreed to could not be kept, so the answer was not taken.
+    #[error("the rule could not be kept ({0}); answer for once or for this session")]
+    Rule(String),
+    /// The owner stopped the turn; the journal says so.
+    #[error("turn {0} was stopped")]
+    Stopped(i64),
 }
 
 impl From<EngineError> for AgentError {
@@ -153,6 +169,8 @@ impl AgentError {
             Self::BadStep { .. } => "bad_step",
             Self::NoTurn(_) => "no_turn",
             Self::NotAsked(_) => "not_asked",
+            Self::Rule(_) => "rule",
+            Self::Stopped(_) => "stopped",
         }
     }
 }
@@ -163,13 +181,24 @@ pub struct Agent {
     pub(crate) store: Store,
     pub(crate) toolbox: Toolbox,
     pub(crate) settings: Settings,
+    /// The rules that there are now: those of the settings, and those that were kept since.
+    policy: RwLock<Vec<Rule>>,
+    /// Turns that were stopped, for those who run them.
+    stops: broadcast::Sender<i64>,
+    /// What goes on when a turn has ended.
+    background: Mutex<JoinSet<()>>,
 }
+
+/// Turns stopped at once that a run hears of; one that misses some looks into the journal.
+const STOPS: usize = 64;
 
 impl Agent {
     /// Puts the parts together.
     #[must_use]
     pub fn new(engine: Engine, store: Store, toolbox: Toolbox, settings: Settings) -> Self {
-        Self { engine, store, toolbox, settings }
+        let policy = RwLock::new(settings.policy.clone());
+        let (stops, _) = broadcast::channel(STOPS);
+        Self { engine, store, toolbox, settings, policy, stops, background: Mutex::default() }
     }
 
     /// The model.
@@ -185,46 +214,64 @@ impl Agent {
     }
 
     /// Commits a message. Once this returns the message cannot be lost; a repeated platform id is the turn it already was.
-    pub async fn accept(&self, inbound: Inbound) -> Result<Accepted, AgentError> {
+    pub async fn accept(&self, mut inbound: Inbound) -> Result<Accepted, AgentError> {
+        let secrets = &self.settings.secrets;
+        inbound.text = secrets.redact(&inbound.text);
+        inbound.data = inbound.data.map(|data| secrets.redact(&data));
         Ok(self.store.accept(inbound).await?)
     }
 
-    /// Runs a turn to its end: [`Agent::run`], with `ask` answering what it waits for. Events go to `events`; nobody need listen.
+    /// Runs a turn to its end: [`Agent::run`], with `ask` answering what it waits for, or leaving it with `None` to wait for an answer
+    /// that comes another way. Events go to `events`; nobody need listen.
     pub async fn drive(
         &self,
         turn: i64,
         events: &mpsc::Sender<Event>,
-        mut ask: impl AsyncFnMut(&Question) -> Answer,
-    ) -> Result<TurnResult, AgentError> {
+        mut ask: impl AsyncFnMut(&Question) -> Option<Answer>,
+    ) -> Result<Outcome, AgentError> {
         let row = self.turn(turn).await?;
         let init = Event::Init { session: row.session_name.clone(), turn: turn.to_string(), model: self.engine.info().name.clone() };
         // A closed receiver is nobody listening: the turn goes on, the journal has it.
         let _ = events.send(init).await;
         let mut deadline = self.deadline();
         loop {
-            match self.run(turn, events, deadline).await? {
-                Outcome::Finished(result) => return Ok(*result),
-                Outcome::Waiting(question) => {
-                    let asked = Instant::now();
-                    let answer = ask(&question).await;
-                    // A person's time does not count.
-                    deadline += asked.elapsed();
-                    self.answer(&question, answer.clone()).await?;
-                    if !answer.allowed {
-                        let content = denied(answer.why.as_deref());
-                        let _ = events.send(Event::ToolResult { id: question.call, ok: false, content }).await;
-                    }
-                }
+            let question = match self.run(turn, events, deadline).await? {
+                Outcome::Waiting(question) => question,
+                finished => return Ok(finished),
+            };
+            let asked = Instant::now();
+            let Some(answer) = ask(&question).await else { return Ok(Outcome::Waiting(question)) };
+            // A person's time does not count.
+            deadline += asked.elapsed();
+            self.answer(&question, answer.clone()).await?;
+            if !answer.allowed && question.task.is_none() {
+                let content = denied(answer.why.as_deref());
+                let _ = events.send(Event::ToolResult { id: question.call, ok: false, content }).await;
             }
         }
     }
 
     /// Takes a turn from wherever its steps left it to its end or to a question. Starting and restarting are the same.
-    /// Dropping the future stops the model within one token and kills a running tool; the turn stays open.
+    /// Dropping the future stops the model within one token and kills a running tool; the turn stays open. [`Agent::stop`] ends it with
+    /// [`AgentError::Stopped`].
     pub async fn run(&self, turn: i64, events: &mpsc::Sender<Event>, deadline: Instant) -> Result<Outcome, AgentError> {
+        let mut stops = self.stops.subscribe();
         let row = self.turn(turn).await?;
         let steps = self.steps(turn).await?;
-        Run::new(self, row, steps, events, deadline).carry_on().await
+        let run = Run::new(self, row, steps, events, deadline).carry_on();
+        tokio::pin!(run);
+        loop {
+            tokio::select! {
+                biased;
+                stopped = stops.recv() => {
+                    let missed = matches!(stopped, Err(RecvError::Lagged(_)));
+                    if stopped == Ok(turn) || missed && self.turn(turn).await?.state != TurnState::Open {
+                        return Err(AgentError::Stopped(turn));
+                    }
+                }
+                outcome = &mut run => return outcome,
+            }
+        }
     }
 
     /// When a turn that goes on now must end.
@@ -233,30 +280,55 @@ impl Agent {
         Instant::now() + self.settings.limits.time.min(LONGEST_TURN)
     }
 
-    /// Records the owner's answer. It must name the hash of exactly what is asked.
+    /// Records the owner's answer: [`crate::answer`].
     pub async fn answer(&self, question: &Question, answer: Answer) -> Result<(), AgentError> {
-        let steps = self.steps(question.turn).await?;
-        let asked = steps.iter().rev().find_map(|step| match step {
-            Step::Asked { call, hash, .. } if *call == question.call => Some(hash.as_str()),
-            _ => None,
-        });
-        let waits = matches!(next(&steps), Next::Ask(call) if call.id == question.call);
-        if !waits || asked != Some(question.hash.as_str()) {
-            return Err(AgentError::NotAsked(question.turn));
+        let rule = question.rule.clone().filter(|_| answer.allowed && answer.scope == Scope::Always);
+        crate::question::answer(&self.store, &self.settings.secrets, &self.settings.keep_rule, question, answer).await?;
+        if let (Some(rule), Ok(mut policy)) = (rule, self.policy.write()) {
+            policy.insert(0, rule);
         }
-        let Answer { allowed, why } = answer;
-        let step = Step::Answered { call: question.call.clone(), hash: question.hash.clone(), allowed, why };
-        append(&self.store, question.turn, &step).await
-    }
-
-    /// Ends an open turn because the owner said so.
-    pub async fn stop(&self, turn: i64) -> Result<(), AgentError> {
-        let outcome = Failure::Stopped.sentence();
-        self.store.finish(turn, memory::TurnState::Failed, outcome, None).await?;
         Ok(())
     }
 
-    async fn turn(&self, turn: i64) -> Result<TurnRow, AgentError> {
+    /// The rules that hold now. Without them, should they be lost, everything is asked about.
+    pub(crate) fn policy(&self) -> Vec<Rule> {
+        self.policy.read().map(|policy| policy.clone()).unwrap_or_default()
+    }
+
+    /// Ends an open turn and its tasks because the owner said so. Whoever runs them hears of it: decoding stops within one token, and
+    /// what a tool has started is killed.
+    pub async fn stop(&self, turn: i64) -> Result<(), AgentError> {
+        let outcome = Failure::Stopped.sentence();
+        self.store.finish(turn, TurnState::Failed, outcome, None).await?;
+        let _ = self.stops.send(turn); // nobody runs it: nobody need hear
+        for task in self.store.tasks(turn).await? {
+            if task.state == TurnState::Open {
+                self.store.finish(task.id, TurnState::Failed, outcome, None).await?;
+                let _ = self.stops.send(task.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has `work` done beside the turns that come.
+    pub(crate) fn in_background(&self, work: impl Future<Output = Option<()>> + Send + 'static) {
+        if let Ok(mut background) = self.background.lock() {
+            // Those that have ended need not be kept.
+            while background.try_join_next().is_some() {}
+            background.spawn(async { _ = work.await });
+        }
+    }
+
+    /// Waits for what goes on in the background. Dropping the future ends only the waiting.
+    pub async fn settle(&self) {
+        let next = |cx: &mut std::task::Context<'_>| match self.background.lock() {
+            Ok(mut background) => background.poll_join_next(cx).map(|ended| ended.is_some()),
+            Err(_) => std::task::Poll::Ready(false),
+        };
+        while std::future::poll_fn(next).await {}
+    }
+
+    pub(crate) async fn turn(&self, turn: i64) -> Result<TurnRow, AgentError> {
         self.store.turn(turn).await?.ok_or(AgentError::NoTurn(turn))
     }
 

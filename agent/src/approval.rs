@@ -43,6 +43,29 @@ pub struct Verdict {
     pub reason: String,
 }
 
+/// What is known of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct CallFacts<'a> {
+    /// The tool.
+    pub tool: &'a str,
+    /// Its effect; `None`: no such tool.
+    pub effect: Option<Effect>,
+    /// A JSON object.
+    pub arguments: &'a Value,
+    /// The session.
+    pub session: &'a str,
+    /// The channel.
+    pub channel: &'a str,
+    /// Where untrusted text came from.
+    pub foreign: Option<&'a str>,
+}
+
+/// A rule.
+#[must_use]
+pub fn propose(_: &CallFacts<'_>) -> Option<Rule> {
+    None
+}
+
 /// Decides on one call: the first rule that matches, else by the tool's effect. A tool that is not known is refused.
 #[must_use]
 pub fn decide(policy: &[Rule], tool: &str, effect: Option<Effect>, arguments: &Value) -> Verdict {

@@ -63,6 +63,12 @@ pub enum Event {
         arguments: Value,
         /// Why it needs an answer.
         reason: String,
+        /// What `paguro approvals` calls the question.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        question: Option<String>,
+        /// The task that asks, if it is not the conversation itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        task: Option<String>,
     },
     /// A call has ended.
     ToolResult {

@@ -1,11 +1,18 @@
 //! What a turn does next. Pure: it looks at the steps and at nothing else.
 
 use engine::{FinishReason, ToolCall};
+use serde_json::Value;
 
 use crate::step::{Step, is_empty, thoughts};
 
 /// Identical (tool, arguments, result) triples in one turn before it is ended.
 pub const REPEATS: usize = 3;
+
+/// Calls of the longest cycle that is looked for.
+const CYCLE_CALLS: usize = 4;
+
+/// Times that a cycle of calls (tools and arguments, whatever came of them) is gone through before the turn is ended.
+pub const CYCLES: usize = 3;
 
 /// Empty replies in a row before the turn is ended.
 pub const EMPTY_REPLIES: usize = 2;
@@ -38,6 +45,10 @@ pub enum Failure {
     Empty,
     /// The same call has given the same result three times.
     Repeats,
+    /// The same few calls have come three times in a row.
+    Cycle,
+    /// As many calls that cost money as allowed were made.
+    Spend,
     /// The reply was cut off by `max_tokens`.
     Length,
     /// The reply was cut off because the context is full.
@@ -57,6 +68,8 @@ impl Failure {
         match self {
             Self::Empty => "empty_reply",
             Self::Repeats => "repeated_call",
+            Self::Cycle => "repeated_calls",
+            Self::Spend => "max_spends",
             Self::Length => "max_tokens",
             Self::Context => "context_full",
             Self::Time => "timeout",
@@ -71,6 +84,8 @@ impl Failure {
         match self {
             Self::Empty => "the model gave no reply, twice; ask again or try another model",
             Self::Repeats => "the model repeated one call with the same result three times, so the turn was ended",
+            Self::Cycle => "the model went through the same calls three times, so the turn was ended",
+            Self::Spend => "the limit of calls that cost money was reached; raise `spends` in [limits]",
             Self::Length => "the reply was cut off at the token limit; raise --max-tokens or `max_tokens` in [limits]",
             Self::Context => "the context is full; raise `context` in [model], or begin a new session",
             Self::Time => "the time limit was reached; raise --timeout or `timeout_s` in [limits]",
@@ -82,7 +97,7 @@ impl Failure {
     /// Whether a limit that the owner set ended the turn.
     #[must_use]
     pub fn is_limit(self) -> bool {
-        matches!(self, Self::Length | Self::Context | Self::Time | Self::Steps)
+        matches!(self, Self::Length | Self::Context | Self::Time | Self::Steps | Self::Spend)
     }
 }
 
@@ -108,7 +123,7 @@ pub fn next(steps: &[Step]) -> Next {
         return Next::Reply(last.message.content.clone());
     }
     let unfinished = last.message.tool_calls.iter().find_map(|call| next_of_call(steps, call));
-    unfinished.unwrap_or(if repeats(steps) >= REPEATS { Next::Fail(Failure::Repeats) } else { Next::Think })
+    unfinished.unwrap_or_else(|| circles(steps).map_or(Next::Think, Next::Fail))
 }
 
 /// What a call needs next; `None` once it has ended.
@@ -123,28 +138,41 @@ fn next_of_call(steps: &[Step], call: &ToolCall) -> Option<Next> {
     }
 }
 
-/// How often the (tool, arguments, result) of the last finished call occurs in the turn.
-fn repeats(steps: &[Step]) -> usize {
-    let ended: Vec<_> = thoughts(steps)
+/// Whether the turn goes in circles: the last call has given what it gave twice before, or the last calls are a cycle.
+fn circles(steps: &[Step]) -> Option<Failure> {
+    let ended: Vec<(&String, &Value, String)> = thoughts(steps)
         .flat_map(|thought| &thought.message.tool_calls)
         .filter_map(|call| {
             let ending = steps.iter().find_map(|step| step.ending().filter(|_| step.call() == Some(&call.id)))?;
             Some((&call.name, &call.arguments, ending))
         })
         .collect();
-    ended.last().map_or(0, |last| ended.iter().filter(|other| *other == last).count())
+    let last = ended.last()?;
+    if ended.iter().filter(|other| *other == last).count() >= REPEATS {
+        return Some(Failure::Repeats);
+    }
+    let same = |a: &(&String, &Value, String), b: &(&String, &Value, String)| (a.0, a.1) == (b.0, b.1);
+    let cycle = |calls: usize| {
+        let Some(start) = ended.len().checked_sub(calls * CYCLES) else { return false };
+        let tail = &ended[start..];
+        // One call again and again with results that differ is a look at something that changes.
+        let one_call = tail.iter().all(|call| same(call, &tail[0]));
+        !one_call && tail.iter().zip(&tail[calls..]).all(|(one, next)| same(one, next))
+    };
+    (2..=CYCLE_CALLS).any(cycle).then_some(Failure::Cycle)
 }
 
 #[cfg(test)]
 mod tests {
-    use engine::{Message, Role, Timings, Usage};
+    use engine::{Message, Role, Sampling, Timings, Usage};
     use serde_json::json;
 
     use super::*;
+    use crate::question::Scope;
     use crate::step::Thought;
 
     fn began() -> Step {
-        Step::Began { content: "hi".into(), notes: vec![], from: 1, origin: None }
+        Step::Began { content: "hi".into(), notes: vec![], from: 1, summary: None, origin: None }
     }
 
     fn call(id: &str) -> ToolCall {
@@ -155,7 +183,8 @@ mod tests {
         let mut message = Message::new(Role::Assistant, text);
         message.tool_calls = calls.iter().map(|id| call(id)).collect();
         let (usage, timings) = (Usage::default(), Timings::default());
-        Step::Thought(Box::new(Thought { message, reason, model: "m".into(), usage, timings, cache_miss: None }))
+        let (model, model_hash, sampling) = ("m".into(), String::new(), Sampling::default());
+        Step::Thought(Box::new(Thought { message, reason, model, model_hash, sampling, usage, timings, cache_miss: None }))
     }
 
     fn says(text: &str) -> Step {
@@ -167,11 +196,11 @@ mod tests {
     }
 
     fn asked(id: &str) -> Step {
-        Step::Asked { call: id.into(), hash: "h".into(), reason: "r".into() }
+        Step::Asked { call: id.into(), hash: "h".into(), reason: "r".into(), until: None, rule: None }
     }
 
     fn answered(id: &str, allowed: bool) -> Step {
-        Step::Answered { call: id.into(), hash: "h".into(), allowed, why: None }
+        Step::Answered { call: id.into(), hash: "h".into(), allowed, scope: Scope::Once, why: None, by: "test".into() }
     }
 
     fn intent(id: &str) -> Step {
@@ -257,5 +286,23 @@ mod tests {
         steps.truncate(steps.len() - 1);
         steps.push(result("c", "different"));
         check(&steps, &Next::Think);
+    }
+    #[test]
+    fn a_cycle_of_calls_ends_the_turn_whatever_they_give() {
+        for (length, ends) in [(1, false), (2, true), (3, true), (4, true), (5, false)] {
+            let mut steps = vec![began()];
+            for round in 0..CYCLES {
+                for place in 0..length {
+                    check(&steps, &Next::Think);
+                    let id = format!("{round}.{place}");
+                    let mut message = Message::new(Role::Assistant, "");
+                    let arguments = json!({ "command": place });
+                    message.tool_calls = vec![ToolCall { id: id.clone(), name: "shell".into(), arguments }];
+                    let Step::Thought(thought) = calls(&[]) else { unreachable!() };
+                    steps.extend([Step::Thought(Box::new(Thought { message, ..*thought })), allowed(&id), intent(&id), result(&id, &id)]);
+                }
+            }
+            check(&steps, &if ends { Next::Fail(Failure::Cycle) } else { Next::Think });
+        }
     }
 }

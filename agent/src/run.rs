@@ -1,47 +1,54 @@
 //! One run of one turn: does what [`next`] says until the turn ends or waits.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use engine::{Delta, EngineError, Finish, Message, Request, Role, ToolCall};
-use memory::{Found, Outbound, StepRow, StoreError, TurnRow, TurnState};
+use engine::{Delta, EngineError, Finish, Request, ToolCall};
+use memory::{Outbound, StoreError, TurnRow, TurnState};
 use tokio::sync::mpsc;
 
-use crate::agent::{Agent, AgentError, Outcome, Question, append, parse_steps};
-use crate::approval::{Decision, call_hash, decide};
-use crate::context::{NOTES, SYSTEM_BLOCK, user_message};
+use crate::agent::{Agent, AgentError, Outcome, append};
+use crate::approval::{CallFacts, Decision, Rule, Verdict, call_hash, decide, propose};
 use crate::event::{Event, Stage, TurnResult, TurnTimings};
 use crate::next::{Failure, Next, next};
-use crate::step::{Step, Thought, finished_messages, messages, thoughts, total_usage};
+use crate::question::{Question, Scope};
+use crate::step::{Step, Thought, find_call, thoughts, total_usage};
+use crate::task::{SPAWN, Spawned, Task};
 use crate::tool::{Effect, Output, ToolContext, ToolError};
-
-/// Most finished turns that a context can begin with.
-pub const HISTORY_TURNS: usize = 200;
 
 /// Sources of untrusted text that are named; more are `and others`.
 const ORIGINS: usize = 3;
 
-/// Where text came from that was piped along with a message.
-const PIPED: &str = "piped data";
+/// What stands for a rule's number where a grant allows.
+const GRANTED: &str = "granted for this session";
+
+/// What the model is told when nobody has answered in time.
+const NOBODY: &str = "nobody answered in time";
+
+/// How much longer than its time a tool is waited for: it looks at the time itself and may say more than that it was stopped.
+const TOOL_GRACE: Duration = Duration::from_secs(5);
 
 /// Why a call that a crash cut off is asked about.
 const CUT_OFF: &str = "it was cut off before its result was recorded: it may have run already, or still be running";
 
 /// A finished turn and its steps.
-type Past = (TurnRow, Vec<Step>);
+pub(crate) type Past = (TurnRow, Vec<Step>);
 
 pub(crate) struct Run<'a> {
-    agent: &'a Agent,
-    turn: TurnRow,
-    steps: Vec<Step>,
+    pub(crate) agent: &'a Agent,
+    pub(crate) turn: TurnRow,
+    /// The task that the turn is, if it is one.
+    pub(crate) task: Option<Task>,
+    pub(crate) steps: Vec<Step>,
     /// The turns before this one, read once.
-    history: Option<Vec<Past>>,
-    events: &'a mpsc::Sender<Event>,
-    deadline: Instant,
+    pub(crate) history: Option<Vec<Past>>,
+    pub(crate) events: &'a mpsc::Sender<Event>,
+    pub(crate) deadline: Instant,
 }
 
 impl<'a> Run<'a> {
     pub(crate) fn new(agent: &'a Agent, turn: TurnRow, steps: Vec<Step>, events: &'a mpsc::Sender<Event>, deadline: Instant) -> Self {
-        Self { agent, turn, steps, history: None, events, deadline }
+        let task = Task::of(&turn);
+        Self { agent, turn, task, steps, history: None, events, deadline }
     }
 
     pub(crate) async fn carry_on(mut self) -> Result<Outcome, AgentError> {
@@ -74,95 +81,63 @@ impl<'a> Run<'a> {
             {
                 return self.fail(failure).await;
             }
-            match next {
-                Next::Begin => self.begin().await?,
-                Next::Think => self.think().await?,
-                Next::Approve(call) => self.approve(&call).await?,
-                Next::Ask(call) => return Ok(Outcome::Waiting(self.ask_owner(call).await)),
+            let waits = match next {
+                Next::Begin => self.begin().await.map(|()| None)?,
+                Next::Think => {
+                    self.steer().await?;
+                    self.think().await.map(|()| None)?
+                }
+                Next::Approve(call) => self.approve(&call).await.map(|()| None)?,
+                Next::Ask(call) => self.ask_owner(&call).await?,
                 Next::Act(call) => self.act(&call).await?,
                 Next::Recover(call) => self.recover(&call).await?,
                 Next::Reply(text) => return self.finish(text, None).await,
                 Next::Fail(failure) => return self.fail(failure).await,
+            };
+            if let Some(question) = waits {
+                return Ok(Outcome::Waiting(question));
             }
         }
     }
 
     /// Which of the owner's limits stands against what comes next.
     fn limit(&self, next: &Next) -> Option<Failure> {
-        let limits = &self.agent.settings.limits;
         if Instant::now() >= self.deadline {
-            Some(Failure::Time)
-        } else if *next != Next::Think {
-            None
-        } else if thoughts(&self.steps).count() >= limits.steps {
-            Some(Failure::Steps)
-        } else if total_usage(&self.steps).completion_tokens >= limits.tokens {
-            Some(Failure::Length)
-        } else {
-            None
+            return Some(Failure::Time);
+        }
+        match next {
+            Next::Think if thoughts(&self.steps).count() >= self.most_steps() => Some(Failure::Steps),
+            Next::Think if self.tokens_left() == 0 => Some(Failure::Length),
+            Next::Act(call) if self.effect(call) == Some(Effect::Spend) => {
+                let begun = self.steps.iter().filter_map(|step| match step {
+                    Step::Intent { call } => find_call(&self.steps, call),
+                    _ => None,
+                });
+                let spent = begun.filter(|call| self.effect(call) == Some(Effect::Spend)).count();
+                (spent >= self.agent.settings.limits.spends).then_some(Failure::Spend)
+            }
+            _ => None,
         }
     }
 
-    /// Puts the user's message together, once; from then on its bytes stay.
-    async fn begin(&mut self) -> Result<(), AgentError> {
-        let found = self.agent.store.search(&self.turn.text, None, NOTES).await?;
-        let time = (self.agent.settings.clock)();
-        let (text, data) = (self.turn.text.clone(), self.turn.data.clone());
-        let message = |notes: &[Found]| {
-            let texts: Vec<String> = notes.iter().map(|note| note.text.clone()).collect();
-            user_message(&text, data.as_deref(), &time, &texts)
-        };
-        let from = self.window_start(&message(&found)).await?;
-        // A note is given once, as long as the message that it came with is in the context.
-        let window = self.history().await?.iter().filter(|(row, _)| row.id >= from);
-        let seen: Vec<&String> = window.flat_map(|(_, steps)| notes_of(steps)).collect();
-        let fresh: Vec<Found> = found.into_iter().filter(|note| !seen.contains(&&note.id)).collect();
-        let content = message(&fresh);
-        let piped = self.turn.data.is_some().then_some(PIPED);
-        let origin = listed(piped.into_iter().chain(fresh.iter().filter_map(|note| note.origin.as_deref())));
-        self.append(Step::Began { content, notes: fresh.into_iter().map(|note| note.id).collect(), from, origin }).await
+    fn most_steps(&self) -> usize {
+        self.task.as_ref().map_or(self.agent.settings.limits.steps, |task| task.steps)
     }
 
-    /// The turn that the context begins with: the one the last turn began with, as long as all fits in three quarters of the
-    /// context; else the oldest with which the history fits in half of it, so that the prefix is given up seldom.
-    async fn window_start(&mut self, content: &str) -> Result<i64, AgentError> {
-        let Agent { engine, toolbox, .. } = self.agent;
-        let context = engine.info().context;
-        let this = self.turn.id;
-        let mut texts = vec![content.to_owned()];
-        let history = self.history().await?;
-        let oldest = history.first().map_or(this, |(row, _)| row.id);
-        if let Some((from, used)) = history.last().and_then(|(row, steps)| window_of(row, steps))
-            && from >= oldest
-            && used + engine.count_tokens(texts.clone()).await?.iter().sum::<u32>() <= context / 4 * 3
-        {
-            return Ok(from);
-        }
-        let newest = &history[history.len().saturating_sub(HISTORY_TURNS / 2)..];
-        let ids: Vec<i64> = newest.iter().map(|(row, _)| row.id).collect();
-        // Block and tools are there in any case.
-        let schemas = serde_json::to_string(&toolbox.schemas()).unwrap_or_default();
-        texts.push(SYSTEM_BLOCK.to_owned() + &schemas);
-        texts.extend(newest.iter().map(|(row, steps)| text_of(&past_messages(row, steps))));
-        let counts = engine.count_tokens(texts).await?;
-        let mut sum = counts[0] + counts[1];
-        let fitting = ids.iter().zip(&counts[2..]).rev().take_while(|(_, count)| {
-            sum += **count;
-            sum <= context / 2
-        });
-        Ok(fitting.last().map_or(this, |(id, _)| *id))
+    /// Tokens that may still be generated.
+    fn tokens_left(&self) -> u32 {
+        let most = self.task.as_ref().map_or(self.agent.settings.limits.tokens, |task| task.tokens);
+        most.saturating_sub(total_usage(&self.steps).completion_tokens)
     }
 
     async fn think(&mut self) -> Result<(), AgentError> {
-        let limits = &self.agent.settings.limits;
-        let left = limits.tokens - total_usage(&self.steps).completion_tokens;
         let request = Request {
             messages: self.prompt().await?,
             transcript: Some(transcript_name(&self.turn.channel, &self.turn.session_name)),
-            tools: self.agent.toolbox.schemas(),
+            tools: self.tools(),
             sampling: self.agent.settings.sampling.clone(),
-            max_tokens: Some(left),
-            reasoning_tokens: limits.reasoning_tokens,
+            max_tokens: Some(self.tokens_left()),
+            reasoning_tokens: self.agent.settings.limits.reasoning_tokens,
             deadline: Some(self.deadline),
             ..Request::default()
         };
@@ -185,96 +160,147 @@ impl<'a> Run<'a> {
     /// Records a reply, then shows its calls: nothing is shown that a restart would forget.
     async fn thought(&mut self, finish: Finish) -> Result<(), AgentError> {
         let Finish { reason, message, usage, timings, cache_miss } = finish;
-        let model = self.agent.engine.info().name.clone();
+        let info = self.agent.engine.info();
+        let (model, model_hash, sampling) = (info.name.clone(), info.hash.clone(), self.agent.settings.sampling.clone());
         let calls = message.tool_calls.clone();
-        self.append(Step::Thought(Box::new(Thought { message, reason, model, usage, timings, cache_miss }))).await?;
+        self.append(Step::Thought(Box::new(Thought { message, reason, model, model_hash, sampling, usage, timings, cache_miss }))).await?;
         for ToolCall { id, name, arguments } in calls {
             self.emit(Event::ToolCall { id, name, arguments }).await;
         }
         Ok(())
     }
 
+    /// The one place in front of every tool: what a task may use, what the policy says of it, what of the owner's secrets it holds.
     async fn approve(&mut self, call: &ToolCall) -> Result<(), AgentError> {
-        let effect = self.effect(call);
-        let verdict = decide(&self.agent.settings.policy, &call.name, effect, &call.arguments);
         let (id, hash) = (call.id.clone(), call_hash(&call.name, &call.arguments));
+        let effect = self.effect(call);
+        if let Some(reason) = self.forbidden(call, effect) {
+            return self.end_call(Step::Refused { call: id, reason }, false).await;
+        }
+        let foreign = self.foreign().await?;
+        let (channel, session, session_id) = self.place();
+        let facts = CallFacts { tool: &call.name, effect, arguments: &call.arguments, channel, session, foreign: foreign.as_deref() };
+        let policy = self.agent.policy();
+        let mut verdict = decide(&policy, facts.tool, facts.effect, facts.arguments);
+        if verdict.decision == Decision::Ask {
+            let grants = self.agent.store.grants(session_id).await?;
+            let grants: Vec<Rule> = grants.into_iter().filter_map(|grant| serde_json::from_value(grant).ok()).collect();
+            if decide(&grants, facts.tool, facts.effect, facts.arguments).decision == Decision::Allow {
+                verdict = Verdict { decision: Decision::Allow, rule: GRANTED.into(), ..verdict };
+            }
+        }
         match verdict.decision {
             Decision::Allow => self.append(Step::Allowed { call: id, hash, rule: verdict.rule }).await,
-            Decision::Ask => self.ask(call, hash, verdict.reason).await,
+            Decision::Ask => {
+                let rule = propose(&facts).filter(|_| foreign.is_none() || !carries_out(effect));
+                self.ask(call, hash, verdict.reason, rule).await
+            }
             Decision::Deny => self.end_call(Step::Refused { call: id, reason: verdict.reason }, false).await,
         }
     }
 
-    async fn ask(&mut self, call: &ToolCall, hash: String, reason: String) -> Result<(), AgentError> {
-        self.append(Step::Asked { call: call.id.clone(), hash, reason }).await
+    /// Why the call is out of the question, whatever the policy says.
+    fn forbidden(&self, call: &ToolCall, effect: Option<Effect>) -> Option<String> {
+        if self.task.as_ref().is_some_and(|task| !task.may_use(&call.name)) {
+            return Some(format!("`{}` is not for this task", call.name));
+        }
+        let secret = self.agent.settings.secrets.find(&call.arguments).filter(|_| carries_out(effect))?;
+        Some(format!("it would carry the secret `{secret}` out"))
     }
 
-    /// Shows the question that the turn waits for.
-    async fn ask_owner(&self, call: ToolCall) -> Question {
-        let asked = self.steps.iter().rev().find_map(|step| match step {
-            Step::Asked { call: id, hash, reason } if *id == call.id => Some((hash.clone(), reason.clone())),
-            _ => None,
-        });
-        let (hash, reason) = asked.unwrap_or_default();
-        let cut_off = self.steps.iter().any(|step| matches!(step, Step::Intent { call: id } if *id == call.id));
-        let ToolCall { id, name, arguments } = call;
-        let event = Event::Approval { id: id.clone(), tool: name.clone(), arguments: arguments.clone(), reason: reason.clone() };
-        self.emit(event).await;
-        Question { turn: self.turn.id, call: id, tool: name, arguments, hash, reason, cut_off }
+    /// Channel, session and session's number of the conversation that the turn belongs to; a task has no more rights than that.
+    fn place(&self) -> (&str, &str, i64) {
+        match &self.task {
+            Some(task) => (&task.channel, &task.session, task.session_id),
+            None => (&self.turn.channel, &self.turn.session_name, self.turn.session),
+        }
+    }
+
+    async fn ask(&mut self, call: &ToolCall, hash: String, reason: String, rule: Option<Rule>) -> Result<(), AgentError> {
+        let patience = i64::try_from(self.agent.settings.limits.approval_time.as_secs()).unwrap_or(i64::MAX);
+        let until = (self.agent.settings.now)().saturating_add(patience);
+        self.append(Step::Asked { call: call.id.clone(), hash, reason, until: Some(until), rule }).await
+    }
+
+    /// Shows the question that the turn waits for; `None`: its time is over, and that was a no.
+    async fn ask_owner(&mut self, call: &ToolCall) -> Result<Option<Question>, AgentError> {
+        let question = Question::about(&self.turn, &self.steps, call).ok_or(AgentError::NotAsked(self.turn.id))?;
+        if question.until.is_some_and(|until| (self.agent.settings.now)() >= until) {
+            let (hash, why) = (question.hash, Some(NOBODY.to_owned()));
+            let step = Step::Answered { call: question.call, hash, allowed: false, scope: Scope::Once, why, by: "time".into() };
+            return self.end_call(step, false).await.map(|()| None);
+        }
+        self.emit_question(&question).await;
+        Ok(Some(question))
+    }
+
+    pub(crate) async fn emit_question(&self, question: &Question) {
+        let id = Some(question.id());
+        let Question { call, tool, arguments, reason, task, .. } = question.clone();
+        self.emit(Event::Approval { id: call, tool, arguments, reason, question: id, task }).await;
     }
 
     /// Intent, effect, result. What runs is what was approved: the hash is checked once more.
-    async fn act(&mut self, call: &ToolCall) -> Result<(), AgentError> {
+    async fn act(&mut self, call: &ToolCall) -> Result<Option<Question>, AgentError> {
         let approved = self.steps.iter().rev().find_map(|step| match step {
             Step::Allowed { call: id, hash, .. } | Step::Answered { call: id, hash, allowed: true, .. } if *id == call.id => Some(hash),
             _ => None,
         });
         if approved.is_none_or(|hash| *hash != call_hash(&call.name, &call.arguments)) {
             let reason = "what was approved is not what was to run".to_owned();
-            return self.end_call(Step::Refused { call: call.id.clone(), reason }, false).await;
+            return self.end_call(Step::Refused { call: call.id.clone(), reason }, false).await.map(|()| None);
         }
         self.append(Step::Intent { call: call.id.clone() }).await?;
         self.perform(call).await
     }
 
-    async fn recover(&mut self, call: &ToolCall) -> Result<(), AgentError> {
+    async fn recover(&mut self, call: &ToolCall) -> Result<Option<Question>, AgentError> {
         match self.effect(call) {
             Some(Effect::Read) => self.perform(call).await,
-            _ => self.ask(call, call_hash(&call.name, &call.arguments), CUT_OFF.to_owned()).await,
+            _ => {
+                let hash = call_hash(&call.name, &call.arguments);
+                self.ask(call, hash, CUT_OFF.to_owned(), None).await.map(|()| None)
+            }
         }
     }
 
-    /// Runs the tool and records what came of it.
-    async fn perform(&mut self, call: &ToolCall) -> Result<(), AgentError> {
-        let Some(tool) = self.agent.toolbox.get(&call.name) else {
+    /// Runs the tool and records what came of it; a question of a task's comes instead.
+    async fn perform(&mut self, call: &ToolCall) -> Result<Option<Question>, AgentError> {
+        let agent = self.agent;
+        let Some(tool) = agent.toolbox.get(&call.name) else {
             let reason = format!("there is no tool called `{}`", call.name);
-            return self.end_call(Step::Refused { call: call.id.clone(), reason }, false).await;
+            return self.end_call(Step::Refused { call: call.id.clone(), reason }, false).await.map(|()| None);
         };
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let context = ToolContext {
-            key: format!("{}-{}", self.turn.id, call.id),
-            turn: self.turn.id,
-            channel: self.turn.channel.clone(),
-            session: self.turn.session_name.clone(),
-            foreign: self.foreign().await?,
-            timeout: self.agent.settings.limits.tool_time.min(left),
+        let key = format!("{}-{}", self.turn.id, call.id);
+        let result = if call.name == SPAWN {
+            match self.spawn(call).await? {
+                Spawned::Waiting(question) => return Ok(Some(*question)),
+                Spawned::Ended(result) => result,
+            }
+        } else {
+            let (channel, session, _) = self.place();
+            let context = ToolContext {
+                key: key.clone(),
+                turn: self.turn.id,
+                channel: channel.to_owned(),
+                session: session.to_owned(),
+                foreign: self.foreign().await?,
+                timeout: agent.settings.limits.tool_time.min(self.deadline.saturating_duration_since(Instant::now())),
+            };
+            // A tool that does not keep to its time is left.
+            match tokio::time::timeout(context.timeout.saturating_add(TOOL_GRACE), tool.run(&call.arguments, &context)).await {
+                Ok(result) => result,
+                Err(_) => Err(format!("stopped after {} s", context.timeout.as_secs()).into()),
+            }
         };
-        let result = tool.run(&call.arguments, &context).await;
         let ok = result.is_ok();
         let Output { text, origin } = match result {
             Ok(output) => output,
             Err(ToolError { text, origin }) => Output { text: format!("error: {text}"), origin },
         };
-        let content = self.capped(&context.key, text).await?;
-        self.end_call(Step::Result { call: call.id.clone(), ok, content, origin }, ok).await
-    }
-
-    /// Where the untrusted text in the context came from, if there is any.
-    async fn foreign(&mut self) -> Result<Option<String>, AgentError> {
-        let from = window_from(&self.steps);
-        self.history().await?;
-        let past = self.history.iter().flatten().filter(|(row, _)| Some(row.id) >= from);
-        Ok(listed(past.flat_map(|(_, steps)| steps).chain(&self.steps).filter_map(Step::origin)))
+        // What is kept of a text that is too long must not hold a secret either.
+        let content = self.capped(&key, agent.settings.secrets.redact(&text)).await?;
+        self.end_call(Step::Result { call: call.id.clone(), ok, content, origin }, ok).await.map(|()| None)
     }
 
     /// `text`, or as much of it as the model may read in one go; the rest is kept where a tool can page through it.
@@ -292,8 +318,9 @@ impl<'a> Run<'a> {
     }
 
     async fn end_call(&mut self, step: Step, ok: bool) -> Result<(), AgentError> {
-        let (id, content) = (step.call().unwrap_or_default().to_owned(), step.ending().unwrap_or_default());
+        let id = step.call().unwrap_or_default().to_owned();
         self.append(step).await?;
+        let content = self.steps.last().and_then(Step::ending).unwrap_or_default();
         self.emit(Event::ToolResult { id, ok, content }).await;
         Ok(())
     }
@@ -307,14 +334,19 @@ impl<'a> Run<'a> {
 
     /// Outcome and outbound message in one transaction; the message's id in the outbox.
     async fn record(&self, state: TurnState, text: &str) -> Result<Option<i64>, AgentError> {
-        let outbound = Outbound { text: text.to_owned() };
-        Ok(self.agent.store.finish(self.turn.id, state, text, Some(outbound)).await?)
+        let text = self.agent.settings.secrets.redact(text);
+        // A task's result goes to the call that started it.
+        let outbound = self.task.is_none().then(|| Outbound { text: text.clone() });
+        Ok(self.agent.store.finish(self.turn.id, state, text, outbound).await?)
     }
 
     /// Ends the turn with a reply, or with the sentence of a failure in its place.
     async fn finish(&mut self, text: String, failure: Option<Failure>) -> Result<Outcome, AgentError> {
         let state = if failure.is_none() { TurnState::Done } else { TurnState::Failed };
         let outbound = self.record(state, &text).await?;
+        if failure.is_none() {
+            self.summarise().await?;
+        }
         let denied = self.steps.iter().any(|step| matches!(step, Step::Answered { allowed: false, .. }));
         // A refusal explains an odd end better than what the model made of it; a limit of the owner's does not follow from it.
         let code = match failure {
@@ -356,37 +388,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The whole conversation for the model: the frozen block, the history from where this turn's context begins, this turn.
-    async fn prompt(&mut self) -> Result<Vec<Message>, AgentError> {
-        let store = &self.agent.store;
-        let block = match store.system_block(self.turn.session).await? {
-            Some(block) => block,
-            None => store.set_system_block(self.turn.session, SYSTEM_BLOCK).await?,
-        };
-        let from = window_from(&self.steps);
-        let mut out = vec![Message::new(Role::System, block)];
-        let history = self.history().await?.iter().filter(|(row, _)| Some(row.id) >= from);
-        out.extend(history.flat_map(|(row, steps)| past_messages(row, steps)));
-        out.extend(messages(&self.steps));
-        Ok(out)
-    }
-
-    /// The finished turns before this one, oldest first, read from the journal once.
-    async fn history(&mut self) -> Result<&[Past], AgentError> {
-        if self.history.is_none() {
-            let rows = self.agent.store.history(self.turn.session, HISTORY_TURNS).await?;
-            let parse = |(row, steps): (TurnRow, Vec<StepRow>)| Ok((parse_steps(row.id, steps)?, row)).map(|(s, r)| (r, s));
-            let past = rows.into_iter().filter(|(row, _)| row.id < self.turn.id).map(parse);
-            self.history = Some(past.collect::<Result<Vec<_>, AgentError>>()?);
-        }
-        Ok(self.history.as_deref().unwrap_or_default())
-    }
-
     fn effect(&self, call: &ToolCall) -> Option<Effect> {
         self.agent.toolbox.get(&call.name).map(crate::Tool::effect)
     }
 
-    async fn append(&mut self, step: Step) -> Result<(), AgentError> {
+    pub(crate) async fn append(&mut self, step: Step) -> Result<(), AgentError> {
+        let step = self.agent.settings.secrets.redact_step(step);
         append(&self.agent.store, self.turn.id, &step).await?;
         self.steps.push(step);
         Ok(())
@@ -398,26 +405,19 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Whether an effect could carry data out.
+fn carries_out(effect: Option<Effect>) -> bool {
+    effect.is_none_or(|effect| matches!(effect, Effect::Network | Effect::Spend))
+}
+
 /// What the engine calls the transcript of a session.
 #[must_use]
 pub fn transcript_name(channel: &str, session: &str) -> String {
     format!("{channel}/{session}")
 }
 
-fn past_messages(row: &TurnRow, steps: &[Step]) -> Vec<Message> {
-    finished_messages(steps, row.outcome.as_deref().unwrap_or("no reply"))
-}
-
-/// The turn that the context of the turn with these steps begins with.
-fn window_from(steps: &[Step]) -> Option<i64> {
-    steps.iter().find_map(|step| match step {
-        Step::Began { from, .. } => Some(*from),
-        _ => None,
-    })
-}
-
 /// Each of `origins` once, in words; `None`: there are none.
-fn listed<'a>(origins: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn listed<'a>(origins: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut named: Vec<&str> = Vec::new();
     let mut more = false;
     for origin in origins {
@@ -429,32 +429,4 @@ fn listed<'a>(origins: impl Iterator<Item = &'a str>) -> Option<String> {
     }
     named.truncate(ORIGINS);
     (!named.is_empty()).then(|| named.join(", ") + if more { " and others" } else { "" })
-}
-
-/// The turn that a finished turn's context began with, and the tokens that it came to. Not known of a turn that failed: what it read
-/// last may be what did not fit.
-fn window_of(row: &TurnRow, steps: &[Step]) -> Option<(i64, u32)> {
-    let Some(Step::Began { from, .. }) = steps.first() else { return None };
-    let last = thoughts(steps).next_back().filter(|_| row.state == TurnState::Done)?;
-    Some((*from, last.usage.prompt_tokens + last.usage.completion_tokens))
-}
-
-fn notes_of(steps: &[Step]) -> &[String] {
-    match steps.first() {
-        Some(Step::Began { notes, .. }) => notes,
-        _ => &[],
-    }
-}
-
-/// All that the messages hold, for counting.
-fn text_of(messages: &[Message]) -> String {
-    let mut out = String::new();
-    for message in messages {
-        out.push_str(&message.content);
-        for call in &message.tool_calls {
-            out.push_str(&call.name);
-            out.push_str(&call.arguments.to_string());
-        }
-    }
-    out
 }

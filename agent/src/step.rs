@@ -2,8 +2,11 @@
 //!
 //! A turn's steps are the only truth about its progress: starting and restarting read the same list.
 
-use engine::{FinishReason, Message, Role, Timings, ToolCall, Usage};
+use engine::{FinishReason, Message, Role, Sampling, Timings, ToolCall, Usage};
 use serde::{Deserialize, Serialize};
+
+use crate::approval::Rule;
+use crate::question::Scope;
 
 /// What the model is told when the owner says no. The demo model is trained on this sentence.
 pub const NOT_ALLOWED: &str = "error: the owner did not allow this";
@@ -29,6 +32,9 @@ pub enum Step {
         notes: Vec<String>,
         /// The first turn of the history that this turn's context begins with.
         from: i64,
+        /// The last turn for which a summary stands before that one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<i64>,
         /// Where what came with the message is from, if strangers may have written it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<String>,
@@ -37,6 +43,16 @@ pub enum Step {
     TooLong,
     /// The model has spoken.
     Thought(Box<Thought>),
+    /// What the owner wrote while the turn ran, taken into it.
+    Steered {
+        /// The turn that it had been.
+        turn: i64,
+        /// As [`Step::Began`]'s.
+        content: String,
+        /// As [`Step::Began`]'s.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<String>,
+    },
     /// The policy let a call run.
     Allowed {
         /// The call's id.
@@ -61,6 +77,12 @@ pub enum Step {
         hash: String,
         /// Why it needs an answer.
         reason: String,
+        /// When no answer has become a no; seconds since 1970.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<i64>,
+        /// What a yes for longer than once would allow.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<Rule>,
     },
     /// The owner answered.
     Answered {
@@ -70,9 +92,15 @@ pub enum Step {
         hash: String,
         /// Yes or no.
         allowed: bool,
+        /// For how long a yes holds.
+        #[serde(default)]
+        scope: Scope,
         /// What the owner said with a no.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
+        /// Who gave it: a channel, or `time` when nobody did.
+        #[serde(default)]
+        by: String,
     },
     /// The call is about to run.
     Intent {
@@ -102,6 +130,12 @@ pub struct Thought {
     pub reason: FinishReason,
     /// The model that made it.
     pub model: String,
+    /// Its hash.
+    #[serde(default)]
+    pub model_hash: String,
+    /// How it was sampled, where that is not the model's recommendation.
+    #[serde(default)]
+    pub sampling: Sampling,
     /// Its tokens.
     pub usage: Usage,
     /// Its times.
@@ -116,7 +150,7 @@ impl Step {
     #[must_use]
     pub fn call(&self) -> Option<&str> {
         match self {
-            Self::Began { .. } | Self::TooLong | Self::Thought(_) => None,
+            Self::Began { .. } | Self::TooLong | Self::Thought(_) | Self::Steered { .. } => None,
             Self::Allowed { call, .. }
             | Self::Refused { call, .. }
             | Self::Asked { call, .. }
@@ -130,7 +164,7 @@ impl Step {
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         match self {
-            Self::Began { origin, .. } | Self::Result { origin, .. } => origin.as_deref(),
+            Self::Began { origin, .. } | Self::Steered { origin, .. } | Self::Result { origin, .. } => origin.as_deref(),
             _ => None,
         }
     }
@@ -183,7 +217,7 @@ pub fn messages(steps: &[Step]) -> Vec<Message> {
     let mut out = Vec::new();
     for step in steps {
         match step {
-            Step::Began { content, .. } => out.push(Message::new(Role::User, content)),
+            Step::Began { content, .. } | Step::Steered { content, .. } => out.push(Message::new(Role::User, content)),
             Step::Thought(thought) if !is_empty(&thought.message) => out.push(thought.message.clone()),
             _ => {
                 if let (Some(content), Some(call)) = (step.ending(), step.call().and_then(|id| find_call(steps, id))) {

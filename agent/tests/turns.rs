@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent::{
-    Agent, AgentError, Answer, Effect, Event, Limits, Output, Settings, Step, Tool, ToolContext, ToolError, ToolFuture, Toolbox,
+    Agent, AgentError, Answer, Effect, Event, Limits, Outcome, Output, Settings, Step, Tool, ToolContext, ToolError, ToolFuture, Toolbox,
     TurnResult, messages, parse_steps,
 };
-use engine::{Engine, EngineError, LoadOptions, ModelSource, Sampling, ToolSchema};
+use engine::{Engine, EngineError, LoadOptions, ModelSource, ToolSchema};
 use memory::{Inbound, Note, Store, TurnState};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -67,13 +67,7 @@ impl Bench {
             Box::new(Probe { name: "look", effect: Effect::Read, runs: Arc::clone(&reads) }),
             Box::new(Probe { name: "change", effect: Effect::Write, runs: Arc::clone(&writes) }),
         ];
-        let settings = Settings {
-            policy: Vec::new(),
-            limits,
-            sampling: Sampling::default(),
-            clock: || "2026-11-21 09:41 Saturday".into(),
-            overflow: Box::new(|_, text, bytes| text[..bytes].to_owned()),
-        };
+        let settings = Settings { limits, ..Settings::default() };
         let agent = Agent::new(engine, Store::in_memory().unwrap(), Toolbox::new(tools), settings);
         Self { agent, reads, writes }
     }
@@ -91,7 +85,8 @@ impl Bench {
 
     async fn drive(&self, turn: i64, allowed: bool) -> Result<TurnResult, AgentError> {
         let (events, _) = mpsc::channel(1);
-        self.agent.drive(turn, &events, async |_| Answer { allowed, why: None }).await
+        let answer = || if allowed { Answer::yes("test") } else { Answer::no("test") };
+        finished(self.agent.drive(turn, &events, async |_| Some(answer())).await)
     }
 
     async fn steps(&self, turn: i64) -> Vec<Step> {
@@ -101,6 +96,14 @@ impl Bench {
     async fn append(&self, turn: i64, step: &Step) {
         let body = serde_json::to_value(step).unwrap();
         self.agent.store().append(turn, body["kind"].as_str().unwrap(), body.clone()).await.unwrap();
+    }
+}
+
+/// The result of a turn that nothing waits in.
+fn finished(outcome: Result<Outcome, AgentError>) -> Result<TurnResult, AgentError> {
+    match outcome? {
+        Outcome::Finished(result) => Ok(*result),
+        Outcome::Waiting(question) => panic!("it waits: {question:?}"),
     }
 }
 
@@ -196,9 +199,9 @@ async fn a_call_that_a_crash_cut_off() {
         let (events, mut shown) = mpsc::channel(100);
         let result = bench.agent.drive(turn, &events, async |question| {
             assert!(question.cut_off);
-            Answer { allowed: false, why: None }
+            Some(Answer::no("test"))
         });
-        let result = result.await.unwrap();
+        let result = finished(result.await).unwrap();
         drop(events);
         let mut approvals = 0;
         while let Some(event) = shown.recv().await {
@@ -214,7 +217,7 @@ async fn a_stopped_call_is_not_called_unrun() {
     let bench = Bench::new(&obedient(), CONTEXT, Limits::default()).await;
     let turn = bench.accept("again").await;
     let (events, mut shown) = mpsc::channel(1);
-    let driven = bench.agent.drive(turn, &events, async |_| Answer { allowed: true, why: None });
+    let driven = bench.agent.drive(turn, &events, async |_| Some(Answer::yes("test")));
     tokio::pin!(driven);
     // Drop the run while the tool is at work.
     loop {
@@ -249,7 +252,7 @@ async fn an_answer_must_be_to_what_is_asked() {
     let agent::Outcome::Waiting(question) = bench.agent.run(turn, &events, bench.agent.deadline()).await.unwrap() else {
         panic!("nothing is asked")
     };
-    let yes = || Answer { allowed: true, why: None };
+    let yes = || Answer::yes("test");
     let other = agent::Question { hash: agent::call_hash("change", &json!({"text": "other"})), ..question.clone() };
     assert!(matches!(bench.agent.answer(&other, yes()).await, Err(AgentError::NotAsked(_))));
     bench.agent.answer(&question, yes()).await.unwrap();

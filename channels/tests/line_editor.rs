@@ -12,9 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use agent::engine::{Engine, LoadOptions, ModelSource, Sampling, ToolSchema};
+use agent::engine::{Engine, LoadOptions, ModelSource, ToolSchema};
 use agent::memory::Store;
-use agent::{Agent, Effect, Limits, Settings, Tool, ToolContext, ToolFuture, Toolbox};
+use agent::{Agent, Effect, Settings, Tool, ToolContext, ToolFuture, Toolbox};
 use channels::terminal::{Approve, ChatOptions, Format, Interrupt, Screen, chat};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
@@ -87,13 +87,7 @@ async fn hold(folder: &Path, interrupt: &Interrupt) {
     let script = folder.join("script.jsonl");
     std::fs::write(&script, SCRIPT).unwrap();
     let engine = Engine::load(LoadOptions::new(ModelSource::Script(script)), |_| std::ops::ControlFlow::Continue(())).await.unwrap();
-    let settings = Settings {
-        policy: Vec::new(),
-        limits: Limits::default(),
-        sampling: Sampling::default(),
-        clock: || "2026-11-21 09:41 Saturday".into(),
-        overflow: Box::new(|_, text, _| text.into()),
-    };
+    let settings = Settings::default();
     let agent = Agent::new(engine, Store::in_memory().unwrap(), Toolbox::new(vec![Box::new(Shell)]), settings);
     let watched = std::io::stderr().is_terminal();
     let screen = Screen { format: Format::Text, colour: true, stdout_is_terminal: true, stderr_is_terminal: watched, details: watched };

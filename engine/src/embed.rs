@@ -157,6 +157,7 @@ impl NoChat {
     pub(crate) fn new() -> Self {
         let info = ModelInfo {
             name: "none".into(),
+            hash: String::new(),
             architecture: "none".into(),
             parameters: 0,
             weight_bytes: 0,

@@ -145,6 +145,8 @@ impl LoadOptions {
 pub struct ModelInfo {
     /// `general.name` of the GGUF, else the file's stem.
     pub name: String,
+    /// SHA-256 over the file's length and samples of it, in hexadecimal; the same for the same file. Empty for a script.
+    pub hash: String,
     /// `general.architecture`, or `script`.
     pub architecture: String,
     /// Parameters, in units.

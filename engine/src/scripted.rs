@@ -80,6 +80,7 @@ impl Scripted {
         let rules = parse(path, &bytes)?;
         let info = ModelInfo {
             name,
+            hash: String::new(),
             architecture: "script".into(),
             parameters: 0,
             weight_bytes: 0,

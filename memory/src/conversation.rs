@@ -43,6 +43,17 @@ impl Store {
         .await
     }
 
+    /// The session's summary of its turns up to and with `upto`.
+    pub async fn summary_upto(&self, session: i64, upto: i64) -> Result<Option<SummaryRow>, StoreError> {
+        self.run(move |connection| {
+            let row = connection
+                .prepare_cached("SELECT upto, text, origin FROM summaries WHERE session = ?1 AND upto = ?2")?
+                .query_row([session, upto], |row| Ok(SummaryRow { upto: row.get(0)?, text: row.get(1)?, origin: row.get(2)? }));
+            Ok(row.optional()?)
+        })
+        .await
+    }
+
     /// Allows something for the rest of a session; `rule` is the agent's. Twice is once.
     pub async fn grant(&self, session: i64, rule: Value) -> Result<(), StoreError> {
         let rule = rule.to_string();

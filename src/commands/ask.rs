@@ -64,7 +64,13 @@ async fn ask(args: &AskArgs, printer: &mut OwnPrinter) -> Result<ExitCode> {
     let accepted = agent.accept(inbound).await?;
     let approver = Approver::new(args.turn.approve, printer.screen());
     if catch_up(&agent, &session, accepted.turn, printer, &approver, &interrupt).await? == Caught::Up {
-        return one_turn(&agent, accepted.turn, &session, printer, &approver, &interrupt).await.map(|ended| exit::of_turn(&ended));
+        let ended = one_turn(&agent, accepted.turn, &session, printer, &approver, &interrupt).await;
+        // The answer is out; a summary of a long conversation may still be written. Ctrl-C goes without.
+        tokio::select! {
+            () = agent.settle() => {}
+            () = interrupt.raised() => {}
+        }
+        return ended.map(|ended| exit::of_turn(&ended));
     }
     agent.stop(accepted.turn).await?;
     Err(Interrupted.into())
@@ -103,7 +109,7 @@ async fn catch_up(
         };
         match ended {
             Ok(Ended::Stopped) => return Ok(Caught::Interrupted),
-            Ok(Ended::Finished(_)) => {}
+            Ok(Ended::Finished(_) | Ended::Waiting(_)) => {}
             Err(error) if error.is::<Shown>() => {}
             Err(error) => return Err(error),
         }
@@ -119,7 +125,7 @@ pub fn say_if_demo(context: &Context, turn: &TurnArgs) {
 }
 
 /// Runs a turn to its end. If standard output closes, the turn goes on without it: the journal has the reply.
-async fn one_turn<O: Write, E: Write>(
+pub async fn one_turn<O: Write, E: Write>(
     agent: &Agent,
     turn: i64,
     session: &str,

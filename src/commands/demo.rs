@@ -100,6 +100,6 @@ async fn take(agent: &Agent, stop: &Stop) -> Result<()> {
     printer.finish()?;
     match ended {
         Ended::Finished(_) => Ok(()),
-        Ended::Stopped => Err(Interrupted.into()),
+        Ended::Stopped | Ended::Waiting(_) => Err(Interrupted.into()),
     }
 }

@@ -1,5 +1,6 @@
 //! One file a command: what the arguments mean, and the doing of it.
 
+pub mod approvals;
 pub mod ask;
 pub mod bench;
 pub mod chat;
@@ -13,6 +14,7 @@ pub mod model;
 pub mod plan;
 pub mod session;
 pub mod tune;
+pub mod why;
 pub mod worker;
 
 use std::io::{self, Write as _};

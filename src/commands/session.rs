@@ -13,7 +13,7 @@ use engine::{Message, Role};
 use memory::{SessionRow, Store, TurnRow, TurnState};
 use serde_json::{Value, json};
 
-use super::print_json;
+use super::{print_json, why};
 use crate::args::{ListFormat, SessionCommand};
 use crate::exit::BadInput;
 use crate::parts::Context;
@@ -26,7 +26,8 @@ pub async fn run(command: &SessionCommand) -> Result<ExitCode> {
     let store = context.store()?;
     match command {
         SessionCommand::List(list) => list_sessions(&store, list.format).await?,
-        SessionCommand::Show { name, list } => show(&store, name, list.format).await?,
+        SessionCommand::Show { name, why: Some(turn), list } => why::show(&store, find(&store, name).await?.id, turn, list.format).await?,
+        SessionCommand::Show { name, why: None, list } => show(&store, name, list.format).await?,
         SessionCommand::Export { name, file } => export(&store, name, file.as_deref()).await?,
         SessionCommand::Undo { name } => {
             let session = find(&store, name).await?;

@@ -3,8 +3,9 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use agent::Rule;
 use anyhow::{Context as _, Result, anyhow};
-use toml_edit::{DocumentMut, Item, Table, Value, value};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use crate::config::{Config, TEMPLATE};
 use crate::parts::Context;
@@ -44,6 +45,24 @@ fn changed(text: &str, change: impl FnOnce(&mut DocumentMut) -> Result<()>) -> R
     let text = document.to_string();
     toml::from_str::<Config>(&text).map_err(|e| anyhow!("it would not be good any more: {}", e.message().replace('\n', ", ")))?;
     Ok(text)
+}
+
+/// Puts `rule` in front of the rules of the policy: of the rules that match the first one decides.
+pub fn add_rule(document: &mut DocumentMut, rule: &Rule) -> Result<()> {
+    let text = toml::to_string(rule).context("the rule cannot be written")?;
+    let table: DocumentMut = text.parse().context("the rule cannot be written")?;
+    let rules = document.entry("policy").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let rules = rules.as_array_of_tables_mut().ok_or_else(|| anyhow!("`policy` in it is no list of tables"))?;
+    let mut all = ArrayOfTables::new();
+    all.push(table.as_table().clone());
+    // The place of each in the file goes by its number; without one they stand in the order of the list.
+    for old in rules.iter() {
+        let mut old = old.clone();
+        old.set_position(None);
+        all.push(old);
+    }
+    *rules = all;
+    Ok(())
 }
 
 /// Sets `key` in the section `section`, with the comment that stands behind it.

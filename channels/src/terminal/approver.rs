@@ -32,6 +32,8 @@ pub(super) enum Way<'a> {
     No,
     /// The person gives it.
     Ask(&'a Terminal),
+    /// It comes later.
+    Later,
     /// It is no, because nobody can be asked. What to tell of it.
     Nobody(&'static str),
 }
@@ -58,6 +60,7 @@ impl Approver {
             // A blanket yes is about calls that come, not about doing one a second time.
             (Approve::All, _) if !question.cut_off && !self.resumed => Way::Yes,
             (Approve::Deny, _) => Way::No,
+            (Approve::Wait, _) => Way::Later,
             (Approve::Prompt | Approve::All, Some(terminal)) => Way::Ask(terminal),
             (Approve::Prompt | Approve::All, None) if question.cut_off => Way::Nobody("it may have run before the last stop"),
             (Approve::Prompt | Approve::All, None) if self.resumed => Way::Nobody("--approve all is for new messages only"),

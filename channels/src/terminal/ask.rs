@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use agent::{Answer, Question};
+use agent::{Answer, Question, Rule, Scope};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::CHANNEL;
 use super::tool_lines::value_text;
 use super::tty::Terminal;
 use super::visible::visible_exact;
@@ -44,12 +45,12 @@ impl Terminal {
         let asked = self.write(&question_text(question, self.colour()));
         let attempts = if asked.is_ok() { ATTEMPTS } else { 0 };
         for _ in 0..attempts {
-            if self.write(&prompt(patience)).is_err() {
+            if self.write(&prompt(question, patience)).is_err() {
                 break;
             }
             match self.read_line().await {
                 Ok(Some(line)) => {
-                    if let Some(answer) = parse(&line) {
+                    if let Some(answer) = parse(&line, question.rule.is_some()) {
                         return answer;
                     }
                 }
@@ -67,8 +68,9 @@ impl Terminal {
     }
 }
 
-fn prompt(patience: &str) -> String {
-    format!("Run this? [y]es / [n]o / [n]o, because … (no after {patience}) ")
+fn prompt(question: &Question, patience: &str) -> String {
+    let longer = if question.rule.is_some() { "[s]ession / [a]lways / " } else { "" };
+    format!("Run this? [y]es / {longer}[n]o / [n]o, because … (no after {patience}) ")
 }
 
 /// `10 min`, `45 s`
@@ -78,17 +80,19 @@ fn words(time: Duration) -> String {
 }
 
 fn no(why: Option<String>) -> Answer {
-    Answer { allowed: false, why }
+    Answer { why, ..Answer::no(CHANNEL) }
 }
 
-/// The answer in `line`; `None`: it is neither.
-fn parse(line: &str) -> Option<Answer> {
+/// The answer in `line`; `None`: it is neither. Only a question with a rule takes an answer for longer than once.
+fn parse(line: &str, has_rule: bool) -> Option<Answer> {
     let line = line.trim();
     let end = line.find(|c: char| !c.is_alphabetic()).unwrap_or(line.len());
     let (word, rest) = line.split_at(end);
     match word.to_lowercase().as_str() {
         "" if rest.is_empty() => Some(no(None)),
-        "y" | "yes" if rest.is_empty() => Some(Answer { allowed: true, why: None }),
+        "y" | "yes" if rest.is_empty() => Some(Answer::yes(CHANNEL)),
+        "s" | "session" if rest.is_empty() && has_rule => Some(Answer { scope: Scope::Session, ..Answer::yes(CHANNEL) }),
+        "a" | "always" if rest.is_empty() && has_rule => Some(Answer { scope: Scope::Always, ..Answer::yes(CHANNEL) }),
         "n" | "no" => {
             let why = rest.trim_start_matches([',', ':', ';', '.', '-', ' ']);
             let why = why.strip_prefix("because ").unwrap_or(why).trim();
@@ -100,17 +104,30 @@ fn parse(line: &str) -> Option<Answer> {
 
 /// What would run, whole: each argument under its name, texts of several lines behind a margin, so that no text can pass for
 /// another argument or for the program's own words.
-fn question_text(question: &Question, colour: bool) -> String {
+pub fn question_text(question: &Question, colour: bool) -> String {
     let (bold, plain) = if colour { (BOLD, PLAIN) } else { ("", "") };
     let tool = visible_exact(&question.tool).replace('\n', "␊");
     let reason = visible_exact(&question.reason).replace('\n', "␊");
     let mut out = format!("{bold}{tool}{plain} needs your approval: {reason}\n");
+    if let Some(task) = &question.task {
+        out += &format!("  for {}\n", visible_exact(task).replace('\n', "␊"));
+    }
     match &question.arguments {
         Value::Object(map) if map.is_empty() => out += "  (without arguments)\n",
         Value::Object(map) => map.iter().for_each(|(name, value)| push_argument(&mut out, name, value)),
         other => push_argument(&mut out, "arguments", other),
     }
+    if let Some(rule) = &question.rule {
+        out += &format!("  session and always would allow: {}\n", visible_exact(&rule_text(rule)).replace('\n', "␊"));
+    }
     out
+}
+
+/// A rule on one line, as it would stand in the configuration.
+fn rule_text(rule: &Rule) -> String {
+    let Ok(Value::Object(fields)) = serde_json::to_value(rule) else { return String::new() };
+    let fields = fields.iter().filter(|(name, _)| *name != "decision").map(|(name, value)| format!("{name} = {value}"));
+    fields.collect::<Vec<_>>().join(", ")
 }
 
 fn push_argument(out: &mut String, name: &str, value: &Value) {

@@ -10,7 +10,7 @@ use super::*;
 
 fn question(tool: &str, arguments: Value) -> Question {
     let (call, hash, reason) = ("call_1".into(), "h".into(), "it can change things on this machine".into());
-    Question { cut_off: false, turn: 1, call, tool: tool.into(), arguments, hash, reason }
+    Question { turn: 1, call, tool: tool.into(), arguments, hash, reason, ..Question::default() }
 }
 
 /// Longer than any test.
@@ -41,7 +41,7 @@ fn asked(typed: &str, question: &Question) -> (Answer, String) {
 #[track_caller]
 fn check_answer(typed: &str, allowed: bool, why: Option<&str>) {
     let (answer, _) = asked(typed, &question("shell", json!({})));
-    assert_eq!(answer, Answer { allowed, why: why.map(Into::into) }, "{typed:?}");
+    assert_eq!(answer, Answer { allowed, why: why.map(Into::into), ..Answer::no(CHANNEL) }, "{typed:?}");
 }
 
 #[test]
@@ -53,6 +53,22 @@ fn only_a_clear_yes_is_a_yes() {
         ["", "\n", "n\n", "no\n", "NO.\n", "yes please\n", "y and n\n", "ye\n", "maybe\nmaybe\nmaybe\nyes\n", "\u{1b}[Ay\n", "\n\nyes\n"]
     {
         check_answer(no, false, None);
+    }
+}
+
+#[test]
+fn a_yes_can_be_for_longer_where_a_rule_is_shown() {
+    let rule: Rule = serde_json::from_value(json!({ "tool": "shell", "command": "git status", "decision": "allow" })).unwrap();
+    let with = Question { rule: Some(rule), ..question("shell", json!({ "command": "git status" })) };
+    let without = Question { rule: None, ..with.clone() };
+    for (typed, scope) in [("y\n", Scope::Once), ("s\n", Scope::Session), ("Always\n", Scope::Always)] {
+        let (answer, shown) = asked(typed, &with);
+        assert_eq!(answer, Answer { scope, ..Answer::yes(CHANNEL) });
+        assert!(
+            shown.contains("  session and always would allow: tool = \"shell\", command = \"git status\"\nRun this? [y]es / [s]ession /"),
+            "{shown}"
+        );
+        assert_eq!(asked(typed, &without).0.allowed, scope == Scope::Once);
     }
 }
 
@@ -104,7 +120,7 @@ fn no_answer_is_no_after_a_while() {
     run(async {
         typed.write_all(b"y").unwrap(); // and no Enter
         let answer = terminal.ask(&question("shell", json!({})), Duration::from_secs(1)).await;
-        assert_eq!(answer, Answer { allowed: false, why: Some("nobody answered within 1 s".into()) });
+        assert_eq!(answer, Answer { why: Some("nobody answered within 1 s".into()), ..Answer::no(CHANNEL) });
     });
     drop(terminal);
     let mut shown = String::new();

@@ -147,6 +147,7 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
     async fn turn(&mut self, turn: i64, approver: &Approver) -> Result<(), ChatError> {
         match run_turn(self.agent, turn, &mut self.printer, approver, self.interrupt).await {
             Ok(Ended::Finished(_)) => Ok(()),
+            Ok(Ended::Waiting(_)) => Ok(()),
             Ok(Ended::Stopped) => self.printer.notice("stopped").map_err(ChatError::Output),
             // It has been shown, and the next message may do better.
             Err(TurnError::Agent(_)) => Ok(()),
@@ -192,6 +193,9 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
             Action::Model => Ok(commands::model(self.agent)),
             Action::Sessions => commands::sessions(self.agent, &self.session).await,
             Action::Memory(query) => commands::memory(self.agent, &query).await,
+            Action::Pin(rule) => commands::pin(self.agent, &rule).await,
+            Action::Tasks(which) => commands::tasks(self.agent, &which).await,
+            Action::Approvals => commands::approvals(self.agent).await,
             Action::Context => commands::context(self.agent, &self.session).await,
             Action::Stop => commands::stop(self.agent, &self.session).await,
             Action::Undo => commands::undo(self.agent, &self.session).await,

@@ -53,7 +53,7 @@ fn the_owner_answers() {
 
 #[test]
 fn the_way_of_approving_can_be_changed() {
-    let out = "approvals: prompt\napprovals: all, for this chat\nIt said: ls\n`yes` is not one of prompt, deny, all\n";
+    let out = "approvals: prompt\napprovals: all, for this chat\nIt said: ls\n`yes` is not one of prompt, deny, all, wait\n";
     let err = "→ shell: ls\nshell needs an approval: it can change things on this machine\n";
     check("/approve\n/approve all\nrun ls\n/approve yes\n", out, err);
 }
@@ -114,15 +114,16 @@ fn notes_the_model_and_the_context_can_be_looked_at() {
         let system = agent.engine().count_tokens(vec![agent::SYSTEM_BLOCK.into()]).await.unwrap()[0];
         let (out, _) = chatted(&agent, nobody(Approve::Deny), "/context\nhello\n/context\n").await;
         let lines: Vec<&str> = out.lines().collect();
-        assert_eq!(lines[0], format!("system block  {system} tokens, not in use yet; the tools come on top"));
-        assert_eq!(lines[1], "in use        nothing of 4,096 tokens yet");
-        assert_eq!(lines[3], format!("system block  {system} tokens, frozen for this session; the tools come on top"));
+        assert_eq!(lines[0], format!("system block  {system:>8} tokens"));
+        assert_eq!(lines[2], format!("turns         {:>8} tokens", 0));
+        assert_eq!(lines[5], lines[0]);
         // As the journal has it; fewer than a thousand, so that no digits are grouped.
         let steps = agent.store().steps(1).await.unwrap();
         let usage = &steps.iter().find(|step| step.kind == "thought").unwrap().body["usage"];
         let used = usage["prompt_tokens"].as_u64().unwrap() + usage["completion_tokens"].as_u64().unwrap();
         assert!((u64::from(system)..1_000).contains(&used), "{used}");
-        assert_eq!(lines[4], format!("in use        {used} of 4,096 tokens after the last reply ({} %)", used * 100 / 4_096));
+        let shown = format!("in use        {used:>8} of 4,096 tokens ({} %); from 75 % on a summary is made", used * 100 / 4_096);
+        assert_eq!(lines[8], shown);
     });
 }
 

@@ -23,6 +23,9 @@ pub(super) enum Action {
     Context,
     Approve(String),
     Memory(String),
+    Pin(String),
+    Tasks(String),
+    Approvals,
     Quit,
     /// Not a command; what to tell the person.
     Unknown(String),
@@ -37,9 +40,12 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "stop", arguments: "", help: "end an unfinished turn (during a reply: Ctrl-C)", action: |_| Action::Stop },
     Command { name: "undo", arguments: "", help: "take the last turn out of the history", action: |_| Action::Undo },
     Command { name: "model", arguments: "", help: "say which model replies", action: |_| Action::Model },
-    Command { name: "context", arguments: "", help: "say how much of the context is in use", action: |_| Action::Context },
-    Command { name: "approve", arguments: "[MODE]", help: "show or set who approves: prompt, deny, all", action: Action::Approve },
+    Command { name: "context", arguments: "", help: "say what fills the context", action: |_| Action::Context },
+    Command { name: "approve", arguments: "[MODE]", help: "show or set who approves: prompt, deny, all, wait", action: Action::Approve },
     Command { name: "memory", arguments: "[QUERY]", help: "find notes, or list the newest", action: Action::Memory },
+    Command { name: "pin", arguments: "TEXT", help: "keep a rule that holds in every conversation", action: Action::Pin },
+    Command { name: "approvals", arguments: "", help: "list what waits for your approval", action: |_| Action::Approvals },
+    Command { name: "tasks", arguments: "[stop N]", help: "list the tasks that run, or stop one", action: Action::Tasks },
     Command { name: "quit", arguments: "", help: "leave (also Ctrl-D)", action: |_| Action::Quit },
 ];
 

@@ -2,15 +2,14 @@
 
 use std::fmt::Write as _;
 
-use agent::{Agent, AgentError, SYSTEM_BLOCK, parse_steps, thoughts};
+use agent::memory::Note;
+use agent::{Agent, AgentError, Filling};
 
-use super::tool_lines::one_line;
+use super::tool_lines::{call_line, one_line};
 use super::{CHANNEL, session};
 
 /// Notes that `/memory` shows.
 const NOTES: usize = 10;
-/// Turns looked back on for a reply, to say how full the context is.
-const RECENT_TURNS: usize = 5;
 
 /// Characters of a time that are its date, and its date and minute: `2026-11-21T09:41`.
 const DATE: usize = 10;
@@ -54,32 +53,60 @@ pub(super) async fn memory(agent: &Agent, query: &str) -> Result<String, AgentEr
 }
 
 pub(super) async fn context(agent: &Agent, name: &str) -> Result<String, AgentError> {
-    let (store, engine) = (agent.store(), agent.engine());
-    let (mut block, mut used) = (None, None);
-    if let Some(row) = session::find(agent, name).await? {
-        block = store.system_block(row.id).await?;
-        // A turn that was stopped may have no reply: the newest that has one says how much is in use.
-        for (turn, steps) in store.history(row.id, RECENT_TURNS).await?.into_iter().rev() {
-            let steps = parse_steps(turn.id, steps)?;
-            used = thoughts(&steps).next_back().map(|thought| thought.usage.prompt_tokens + thought.usage.completion_tokens);
-            if used.is_some() {
-                break;
-            }
-        }
+    let session = session::find(agent, name).await?.map(|row| row.id);
+    let Filling { block, tools, summary, turns, used, context } = agent.filling(session).await?;
+    let line = |what: &str, tokens: u32, note: &str| format!("{what:<14}{:>8} tokens{note}\n", grouped(tokens.into()));
+    let mut out = line("system block", block, "");
+    out += &line("tools", tools, "");
+    if summary > 0 {
+        out += &line("summary", summary, " in the place of older turns");
     }
-    let state = if block.is_some() { "frozen for this session" } else { "not in use yet" };
-    let counts = engine.count_tokens(vec![block.unwrap_or_else(|| SYSTEM_BLOCK.to_owned())]).await?;
-    let mut out =
-        format!("system block  {} tokens, {state}; the tools come on top\n", grouped(counts.iter().copied().map(u64::from).sum()));
-    let context = u64::from(engine.info().context);
-    let _ = match used.map(u64::from) {
-        Some(used) => {
-            let percent = used * 100 / context.max(1);
-            write!(out, "in use        {} of {} tokens after the last reply ({percent} %)", grouped(used), grouped(context))
-        }
-        None => write!(out, "in use        nothing of {} tokens yet", grouped(context)),
-    };
+    out += &line("turns", turns, "");
+    let percent = u64::from(used) * 100 / u64::from(context).max(1);
+    let full = agent::FULL_PERCENT;
+    let _ = write!(
+        out,
+        "in use        {:>8} of {} tokens ({percent} %); from {full} % on a summary is made",
+        grouped(used.into()),
+        grouped(context.into())
+    );
     Ok(out)
+}
+
+/// Keeps a rule that stands at the beginning of every new context.
+pub(super) async fn pin(agent: &Agent, rule: &str) -> Result<String, AgentError> {
+    if rule.is_empty() {
+        let pinned = agent.store().pinned().await?;
+        let lines: Vec<String> = pinned.iter().map(|note| format!("{}  {}", note.id, note.text)).collect();
+        return Ok(if lines.is_empty() { "/pin TEXT keeps a rule that holds in every conversation".into() } else { lines.join("\n") });
+    }
+    agent.store().add_note(Note { text: rule.to_owned(), pinned: true, ..Note::default() }).await?;
+    Ok("pinned: it stands at the beginning of every new session; say it here, too, if it is to hold now".to_owned())
+}
+
+pub(super) async fn approvals(agent: &Agent) -> Result<String, AgentError> {
+    let waiting = agent::questions(agent.store()).await?;
+    let lines: Vec<String> = waiting
+        .iter()
+        .map(|question| {
+            format!("{}  session {}  {}", question.id(), question.session, one_line(&call_line(&question.tool, &question.arguments)))
+        })
+        .collect();
+    Ok(if lines.is_empty() { "nothing waits for an approval".to_owned() } else { lines.join("\n") })
+}
+
+pub(super) async fn tasks(agent: &Agent, which: &str) -> Result<String, AgentError> {
+    let open: Vec<_> = agent.store().open_turns(None).await?.into_iter().filter(|row| row.parent.is_some()).collect();
+    if let Some(number) = which.strip_prefix("stop").map(str::trim) {
+        let Some(task) = open.iter().find(|row| row.id.to_string() == number) else {
+            return Ok(format!("no task {number} runs; /tasks lists them"));
+        };
+        agent.stop(task.id).await?;
+        return Ok(format!("stopped task {number}"));
+    }
+    let lines: Vec<String> =
+        open.iter().map(|row| format!("{}  of turn {}  {}", row.id, row.parent.unwrap_or_default(), one_line(&row.text))).collect();
+    Ok(if lines.is_empty() { "no task runs".to_owned() } else { lines.join("\n") })
 }
 
 pub(super) async fn stop(agent: &Agent, name: &str) -> Result<String, AgentError> {

@@ -157,7 +157,7 @@ mod tests {
     fn commands_are_completed() {
         check("/se", 0, &["/sessions", "/session "]);
         check("/q", 0, &["/quit"]);
-        check("/approve ", 9, &["prompt", "deny", "all"]);
+        check("/approve ", 9, &["prompt", "deny", "all", "wait"]);
         check("/approve d", 9, &["deny"]);
         check("hello /se", 0, &[]);
         check("", 0, &[]);

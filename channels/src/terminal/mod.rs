@@ -23,6 +23,7 @@ mod usage;
 mod visible;
 
 pub use approver::Approver;
+pub use ask::question_text;
 pub use chat::{ChatError, ChatOptions, chat};
 pub use printer::Printer;
 pub use session::{check_session_name, open_turns};

@@ -44,6 +44,8 @@ fn approval() -> Event {
         tool: "shell".into(),
         arguments: json!({ "command": "uname" }),
         reason: "it can change things".into(),
+        question: None,
+        task: None,
     }
 }
 

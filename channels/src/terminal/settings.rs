@@ -66,6 +66,8 @@ words! {
         Deny = "deny",
         /// Nobody: yes, for the calls of a new message that have not begun before.
         All = "all",
+        /// Nobody now: the turn waits, and `paguro approvals` lists and answers its question.
+        Wait = "wait",
     }
 }
 
@@ -119,6 +121,6 @@ mod tests {
         for word in Approve::WORDS {
             assert_eq!(word.parse::<Approve>().unwrap().to_string(), *word);
         }
-        assert_eq!("yes".parse::<Approve>().unwrap_err().to_string(), "`yes` is not one of prompt, deny, all");
+        assert_eq!("yes".parse::<Approve>().unwrap_err().to_string(), "`yes` is not one of prompt, deny, all, wait");
     }
 }

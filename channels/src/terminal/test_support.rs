@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{PipeWriter, Write as _, pipe};
 use std::os::fd::OwnedFd;
 
-use agent::engine::{Engine, LoadOptions, ModelSource, Sampling, ToolSchema};
+use agent::engine::{Engine, LoadOptions, ModelSource, ToolSchema};
 use agent::memory::{Inbound, Store};
-use agent::{Agent, Effect, Limits, Settings, Tool, ToolContext, ToolFuture, Toolbox};
+use agent::{Agent, Effect, Settings, Tool, ToolContext, ToolFuture, Toolbox};
 use serde_json::{Value, json};
 
 use super::CHANNEL;
@@ -44,13 +44,7 @@ pub(super) async fn agent() -> Agent {
     script.write_all(SCRIPT.as_bytes()).unwrap();
     let options = LoadOptions { context: Some(4_096), ..LoadOptions::new(ModelSource::Script(script.path().into())) };
     let engine = Engine::load(options, |_| std::ops::ControlFlow::Continue(())).await.unwrap();
-    let settings = Settings {
-        policy: Vec::new(),
-        limits: Limits::default(),
-        sampling: Sampling::default(),
-        clock: || "2026-11-21 09:41 Saturday".into(),
-        overflow: Box::new(|_, text, _| text.into()),
-    };
+    let settings = Settings::default();
     Agent::new(engine, Store::in_memory().unwrap(), Toolbox::new(vec![Box::new(Shell)]), settings)
 }
 

@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 
 use agent::memory::StoreError;
-use agent::{Agent, AgentError, Answer, Event, Failure, Question, TurnResult};
+use agent::{Agent, AgentError, Answer, Event, Failure, Outcome, Question, TurnResult};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::CHANNEL;
 use super::approver::{Approver, Way};
 use super::printer::Printer;
 use super::session;
@@ -24,6 +25,8 @@ pub enum Ended {
     Finished(Box<TurnResult>),
     /// Ctrl-C: the journal has it as stopped.
     Stopped,
+    /// It waits for an answer that comes another way.
+    Waiting(Box<Question>),
 }
 
 /// Why a turn was not run and shown to its end.
@@ -54,7 +57,7 @@ pub enum DeliverError {
 }
 
 /// A question on its way to the person, and the way back.
-type Asking = (Question, oneshot::Sender<Answer>);
+type Asking = (Question, oneshot::Sender<Option<Answer>>);
 
 /// Runs `turn` to its end and shows all of it, the result or the error included. Ctrl-C stops it. When nobody reads the
 /// output any more the turn goes on without being shown.
@@ -67,7 +70,8 @@ pub async fn run_turn<O: Write, E: Write>(
 ) -> Result<Ended, TurnError> {
     let mut view = View { printer, broken: None };
     let ended = match watch(agent, turn, &mut view, approver, interrupt).await {
-        Ok(Some(result)) => finished(agent, result, &mut view).await,
+        Ok(Some(Outcome::Finished(result))) => finished(agent, *result, &mut view).await,
+        Ok(Some(Outcome::Waiting(question))) => Ok(waiting(question, &mut view)),
         Ok(None) => stopped(agent, turn, &mut view).await,
         Err(error) => Err(error),
     };
@@ -149,6 +153,14 @@ async fn finished<O: Write, E: Write>(agent: &Agent, result: TurnResult, view: &
     Ok(Ended::Finished(result))
 }
 
+fn waiting<O: Write, E: Write>(question: Question, view: &mut View<'_, O, E>) -> Ended {
+    let id = question.id();
+    let message = format!("waits for your approval: `paguro approvals yes {id}` or `paguro approvals no {id}`");
+    view.event(&Event::Error { code: "waiting".to_owned(), message: message.clone() });
+    view.show(|printer| printer.complain(&message));
+    Ended::Waiting(Box::new(question))
+}
+
 async fn stopped<O: Write, E: Write>(agent: &Agent, turn: i64, view: &mut View<'_, O, E>) -> Result<Ended, AgentError> {
     match agent.stop(turn).await {
         // It may have finished in the last moment.
@@ -176,14 +188,14 @@ async fn watch<O: Write, E: Write>(
     view: &mut View<'_, O, E>,
     approver: &Approver,
     interrupt: &Interrupt,
-) -> Result<Option<TurnResult>, AgentError> {
+) -> Result<Option<Outcome>, AgentError> {
     let (events, mut shown) = mpsc::channel(EVENTS);
     let (questions, mut asked): (mpsc::Sender<Asking>, _) = mpsc::channel(1);
     let drive = agent.drive(turn, &events, async |question: &Question| {
         let (reply, answer) = oneshot::channel();
-        // No answer comes only when this very future is about to be dropped.
+        // Nothing comes back only when this very future is about to be dropped.
         let _ = questions.send((question.clone(), reply)).await;
-        answer.await.unwrap_or(Answer { allowed: false, why: None })
+        answer.await.unwrap_or(Some(Answer::no(CHANNEL)))
     });
     let (raised, mut ticks) = (interrupt.raised(), interval(TICK));
     tokio::pin!(drive, raised);
@@ -202,10 +214,10 @@ async fn watch<O: Write, E: Write>(
                 view.events(&mut shown);
                 view.show(Printer::settle);
                 match answer(&question, view, approver, interrupt).await {
-                    Some(answer) => drop(reply.send(answer)),
-                    None => {
+                    Ok(answer) => drop(reply.send(answer)),
+                    Err(Interrupted) => {
                         // Ctrl-C at a question is a no, too.
-                        agent.answer(&question, Answer { allowed: false, why: None }).await?;
+                        agent.answer(&question, Answer::no(CHANNEL)).await?;
                         return Ok(None);
                     }
                 }
@@ -215,30 +227,34 @@ async fn watch<O: Write, E: Write>(
     }
 }
 
-/// The answer; `None`: Ctrl-C.
+/// Ctrl-C was pressed.
+struct Interrupted;
+
+/// The answer; `None`: it comes another way.
 async fn answer<O: Write, E: Write>(
     question: &Question,
     view: &mut View<'_, O, E>,
     approver: &Approver,
     interrupt: &Interrupt,
-) -> Option<Answer> {
-    let answer = |allowed| Some(Answer { allowed, why: None });
+) -> Result<Option<Answer>, Interrupted> {
+    let no = || Ok(Some(Answer::no(CHANNEL)));
     match approver.way(question) {
-        Way::Yes => answer(true),
-        Way::No => answer(false),
+        Way::Yes => Ok(Some(Answer::yes("--approve all"))),
+        Way::No => no(),
+        Way::Later => Ok(None),
         // Who has not seen what led to a question cannot answer it.
-        Way::Ask(_) if view.broken.is_some() => answer(false),
+        Way::Ask(_) if view.broken.is_some() => no(),
         Way::Ask(terminal) => tokio::select! {
-            answer = terminal.ask(question, approver.patience) => Some(answer),
+            answer = terminal.ask(question, approver.patience) => Ok(Some(answer)),
             () = interrupt.raised() => {
                 terminal.end_line();
-                None
+                Err(Interrupted)
             }
         },
         Way::Nobody(why) => {
             let what = call_line(&question.tool, &question.arguments);
             view.show(|printer| printer.complain(&format!("no terminal to ask on, so this is refused ({why}): {what}")));
-            answer(false)
+            no()
         }
     }
 }

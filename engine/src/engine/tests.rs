@@ -78,6 +78,7 @@ async fn start() -> (Engine, Arc<Log>) {
     let log = Arc::new(Log::default());
     let info = ModelInfo {
         name: "endless".into(),
+        hash: String::new(),
         architecture: "test".into(),
         parameters: 0,
         weight_bytes: 0,

@@ -66,6 +66,14 @@ enum Held {
     },
 }
 
+/// What a saved state depends on: the model's hash and how its cache is laid out.
+pub(super) fn fingerprint(model: String, options: &LoadOptions, cache_types: (CacheType, CacheType)) -> Fingerprint {
+    let build = build_info();
+    let build = format!("{} {}", build.version, build.crate_version);
+    let cache = format!("{:?} {:?} {}", cache_types.0, cache_types.1, options.flash_attention);
+    Fingerprint { model, build, cache }
+}
+
 impl ModelFile {
     /// Finds `source` and checks its header.
     pub(super) fn find(source: &ModelSource) -> Result<Self, EngineError> {
@@ -102,14 +110,9 @@ impl ModelFile {
         Ok(Self { name, header, path, _held: Some(held) })
     }
 
-    /// What a saved state of this model depends on.
-    pub(super) fn fingerprint(
-        &self,
-        source: &ModelSource,
-        options: &LoadOptions,
-        cache_types: (CacheType, CacheType),
-    ) -> Result<Fingerprint, EngineError> {
-        let model = match source {
+    /// [`sampled_hash`] of the file.
+    pub(super) fn hash(&self, source: &ModelSource) -> Result<String, EngineError> {
+        let hash = match source {
             ModelSource::Embedded { bytes, .. } => {
                 let mut reader = Cursor::new(bytes);
                 sampled_hash(bytes.len() as u64, |offset, buffer| {
@@ -125,11 +128,7 @@ impl ModelFile {
                 })
             }),
         };
-        let model = model.map_err(|error| bad(&self.name, format!("it cannot be read: {error}")))?;
-        let build = build_info();
-        let build = format!("{} {}", build.version, build.crate_version);
-        let cache = format!("{:?} {:?} {}", cache_types.0, cache_types.1, options.flash_attention);
-        Ok(Fingerprint { model, build, cache })
+        hash.map_err(|error| bad(&self.name, format!("it cannot be read: {error}")))
     }
 
     /// What the model calls itself, else the file's stem.

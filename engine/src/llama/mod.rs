@@ -38,7 +38,7 @@ pub(crate) use self::workers::{ANY, ipv4, tell_memory};
 use self::cache::{Cache, Decoded, Row};
 use self::disk::Disk;
 use self::job::{After, Job};
-use self::load::{ModelFile, NewContext, load_model, new_context, outputs, sequences};
+use self::load::{ModelFile, NewContext, fingerprint, load_model, new_context, outputs, sequences};
 use self::prompt::Prompt;
 use self::reply::Reply;
 use self::safe::SpecialTexts;
@@ -106,8 +106,10 @@ pub(crate) fn with_llama(
     })?;
     let NewContext { context, size, cache_types } = new_context(backend, &model, options, &interrupt.abort)?;
     let capabilities = template.capabilities();
+    let hash = file.hash(&options.source)?;
     let info = ModelInfo {
         name: file.title(),
+        hash: hash.clone(),
         architecture: file.header.architecture.clone().unwrap_or_default(),
         parameters: model.n_params(),
         weight_bytes: model.size(),
@@ -120,7 +122,7 @@ pub(crate) fn with_llama(
         load_ms: milliseconds(start),
     };
     let disk = match &options.kv_folder {
-        Some(folder) => Some(Disk::new(folder.clone(), options.kv_disk_bytes, file.fingerprint(&options.source, options, cache_types)?)),
+        Some(folder) => Some(Disk::new(folder.clone(), options.kv_disk_bytes, fingerprint(hash, options, cache_types))),
         None => None,
     };
     let cache = Cache::new(&model, context, outputs(options), Arc::clone(&interrupt.abort));
