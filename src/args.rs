@@ -279,8 +279,19 @@ pub enum MemoryCommand {
     Add {
         /// The note
         text: String,
+        /// It holds in every conversation, and stands at the beginning of each
+        #[arg(long)]
+        pin: bool,
         #[command(flatten)]
         list: ListArgs,
+    },
+    /// Let a note stand at the beginning of every new conversation
+    Pin {
+        /// As `paguro memory list` shows it
+        id: String,
+        /// Take the pin away
+        #[arg(long)]
+        off: bool,
     },
     /// Find notes
     Search {

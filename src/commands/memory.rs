@@ -22,12 +22,18 @@ const IMPORT_BATCH: usize = 500;
 pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
     let store = Context::read()?.store()?;
     match command {
-        MemoryCommand::Add { text, list } => add(&store, text, list.format).await?,
+        MemoryCommand::Add { text, pin, list } => add(&store, text, *pin, list.format).await?,
+        MemoryCommand::Pin { id, off } => {
+            if !store.pin(id, !off).await? {
+                return Err(no_note(id));
+            }
+            say!("{}", if *off { "no longer pinned" } else { "pinned: it stands at the beginning of every new conversation" });
+        }
         MemoryCommand::Search { query, limit, list } => search(&store, query, *limit as usize, list.format).await?,
         MemoryCommand::List { limit, list } => list_notes(&store, *limit as usize, list.format).await?,
         MemoryCommand::Forget { id } => {
             if !store.forget(id).await? {
-                return Err(BadInput(format!("there is no note {id}; `paguro memory list` shows the ids")).into());
+                return Err(no_note(id));
             }
             say!("forgotten");
         }
@@ -37,11 +43,15 @@ pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn add(store: &Store, text: &str, format: ListFormat) -> Result<()> {
+fn no_note(id: &str) -> anyhow::Error {
+    BadInput(format!("there is no note {id}; `paguro memory list` shows the ids")).into()
+}
+
+async fn add(store: &Store, text: &str, pinned: bool, format: ListFormat) -> Result<()> {
     if text.trim().is_empty() {
         return Err(BadInput("the note is empty; write what is to be kept".into()).into());
     }
-    let note = store.add_note(Note { text: text.to_owned(), ..Note::default() }).await?;
+    let note = store.add_note(Note { text: text.to_owned(), pinned, ..Note::default() }).await?;
     match format {
         ListFormat::Json => print_json(&note),
         ListFormat::Text => {
@@ -77,8 +87,8 @@ async fn list_notes(store: &Store, limit: usize, format: ListFormat) -> Result<(
     match format {
         ListFormat::Json => print_json(&json!({ "notes": notes })),
         ListFormat::Text => {
-            for NoteRow { id, text, at, .. } in &notes {
-                say!("{id}  {at}  {}", line(text));
+            for NoteRow { id, text, at, pinned, .. } in &notes {
+                say!("{id}  {at}  {}{}", if *pinned { "(pinned) " } else { "" }, line(text));
             }
             if notes.is_empty() {
                 tell!("there are no notes yet");
@@ -99,7 +109,7 @@ async fn export(store: &Store, file: Option<&Path>) -> Result<()> {
     while let Some(position) = after {
         let page = store.export(position).await?;
         for note in &page.notes {
-            serde_json::to_writer(&mut out, &json!({ "id": note.id, "text": note.text, "at": note.at }))?;
+            serde_json::to_writer(&mut out, note)?;
             writeln!(out)?;
         }
         count += page.notes.len();
@@ -116,6 +126,9 @@ struct Line {
     id: Option<String>,
     text: String,
     at: Option<String>,
+    origin: Option<String>,
+    #[serde(default)]
+    pinned: bool,
 }
 
 async fn import(store: &Store, file: &Path) -> Result<()> {
@@ -133,8 +146,8 @@ async fn import(store: &Store, file: &Path) -> Result<()> {
         if line.trim().is_empty() {
             continue;
         }
-        let Line { id, text, at } = serde_json::from_str(&line).map_err(|e| wrong(format!("not a note ({e})")))?;
-        batch.push(Note { id, text, at, ..Note::default() });
+        let Line { id, text, at, origin, pinned } = serde_json::from_str(&line).map_err(|e| wrong(format!("not a note ({e})")))?;
+        batch.push(Note { id, text, at, origin, pinned, ..Note::default() });
         if batch.len() == IMPORT_BATCH {
             count += store.add_notes(std::mem::take(&mut batch)).await?.len();
         }
