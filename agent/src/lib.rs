@@ -4,14 +4,13 @@ mod agent;
 mod approval;
 mod context;
 mod event;
-mod known_programs;
 mod next;
 mod run;
 mod step;
 mod tool;
 
 pub use agent::{Agent, AgentError, Answer, LONGEST_TURN, Limits, Outcome, Overflow, Question, Settings, parse_steps};
-pub use approval::{Decision, Rule, Verdict, call_hash, decide};
+pub use approval::{CallFacts, Decision, Rule, Verdict, call_hash, decide, propose};
 pub use context::{SYSTEM_BLOCK, user_message};
 pub use event::{Event, Stage, TurnResult, TurnTimings};
 pub use next::{Failure, Next, next};

@@ -7,7 +7,7 @@ use memory::{Found, Outbound, StepRow, StoreError, TurnRow, TurnState};
 use tokio::sync::mpsc;
 
 use crate::agent::{Agent, AgentError, Outcome, Question, append, parse_steps};
-use crate::approval::{Decision, call_hash, decide};
+use crate::approval::{CallFacts, Decision, call_hash, decide};
 use crate::context::{NOTES, SYSTEM_BLOCK, user_message};
 use crate::event::{Event, Stage, TurnResult, TurnTimings};
 use crate::next::{Failure, Next, next};
@@ -195,8 +195,16 @@ impl<'a> Run<'a> {
     }
 
     async fn approve(&mut self, call: &ToolCall) -> Result<(), AgentError> {
-        let effect = self.effect(call);
-        let verdict = decide(&self.agent.settings.policy, &call.name, effect, &call.arguments);
+        let facts = CallFacts {
+            tool: &call.name,
+            effect: self.effect(call),
+            arguments: &call.arguments,
+            session: &self.turn.session_name,
+            channel: &self.turn.channel,
+            foreign: None,
+            leads_to: None,
+        };
+        let verdict = decide(&self.agent.settings.policy, &facts);
         let (id, hash) = (call.id.clone(), call_hash(&call.name, &call.arguments));
         match verdict.decision {
             Decision::Allow => self.append(Step::Allowed { call: id, hash, rule: verdict.rule }).await,

@@ -1,0 +1,363 @@
+//! One rule of the policy: its keys, what is wrong with them, and whether it speaks of a call.
+//!
+//! A rule that allows is read narrowly, and one that asks or denies widely. What a pattern's `*` may stand for in a command is
+//! `known_programs`' to say.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::known_programs::{base_name, wildcard_covers};
+use super::shell::{WILDCARD, is_deceptive, parse_pattern};
+use super::{CallFacts, Decision, Part};
+
+/// One `[[policy]]` of the configuration. The first rule of which every key matches decides. In patterns `*` stands for any characters,
+/// and `\*` for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The tool's name, or a pattern: `*` is every tool, `mcp_time_*` are those of a server.
+    pub tool: String,
+    /// For `shell`: the command's words, quoted as for the shell. A `*` in a word stands for any characters but `/`; as the last word
+    /// it stands for any further words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// A pattern for the argument `path`, relative to the workspace: `*` stands for any characters but `/`, `**` for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The host of every URL in the arguments: `example.org`, `*.example.org`, `*`, each with `:PORT` if not the scheme's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// A pattern for the session's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// A pattern for the channel's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// What to do.
+    pub decision: Decision,
+    /// Patterns for arguments by their names; numbers, truth values, lists and objects are compared as JSON text. A rule that allows and
+    /// has this key fits only a call whose arguments are all named in the rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<BTreeMap<String, String>>,
+}
+
+/// The tool whose argument `command` is a command of the shell.
+pub(super) const SHELL: &str = "shell";
+/// The arguments of [`SHELL`] that an allowed command may have without the rule naming them. Others may change what it can reach.
+const SHELL_ARGUMENTS: [&str; 2] = ["command", "timeout_s"];
+
+impl Rule {
+    /// Says which key has a value that is no pattern of its kind.
+    ///
+    /// # Errors
+    /// A sentence with the key, the value and what to give instead.
+    pub fn check(&self) -> Result<(), String> {
+        let wrong = |key: &str, value: &str, advice: &str| Err(format!("`{key}` is {value:?}; {advice}"));
+        let texts = [("tool", Some(&self.tool)), ("session", self.session.as_ref()), ("channel", self.channel.as_ref())];
+        let texts = texts.into_iter().filter_map(|(key, value)| value.map(|value| (key, value)));
+        for (key, value) in texts.chain(self.arguments.iter().flatten().map(|(key, value)| (key.as_str(), value))) {
+            if pattern(value).is_none() || (key == "tool" && value.is_empty()) {
+                return wrong(key, value, "give a text in which `*` stands for any characters, and `\\` is followed by what it quotes");
+            }
+        }
+        if let Some(command) = &self.command {
+            if self.tool != SHELL {
+                return Err(format!("`command` stands with the tool `{}`; only `{SHELL}` has commands", self.tool));
+            }
+            if parse_pattern(command).is_none() {
+                return wrong(
+                    "command",
+                    command,
+                    "give one command's words; quote what the shell would rewrite, but not the `*` of a pattern",
+                );
+            }
+        }
+        if let Some(path) = self.path.as_ref().filter(|path| path_pattern(path).is_none()) {
+            return wrong("path", path, "give a path relative to the workspace, without `..`, in which `*` and `**` may stand");
+        }
+        if let Some(host) = self.host.as_ref().filter(|host| HostPattern::new(host).is_none()) {
+            return wrong("host", host, "give a host such as example.org, *.example.org or example.org:8080");
+        }
+        Ok(())
+    }
+
+    /// Whether the rule speaks of `part` of a call; `None`: it cannot be told, and the rule does not allow.
+    pub(super) fn speaks_of(&self, facts: &CallFacts<'_>, part: &Part) -> Option<bool> {
+        let narrow = self.decision == Decision::Allow;
+        let text = |given: &str, value: &str| pattern(given).map_or(!narrow, |given| glob(&given, value, |_, _, _| true));
+        let none = Map::new();
+        let arguments = facts.arguments.as_object().unwrap_or(&none);
+        let fits = text(&self.tool, facts.tool)
+            && self.session.as_ref().is_none_or(|given| text(given, facts.session))
+            && self.channel.as_ref().is_none_or(|given| text(given, facts.channel))
+            && self
+                .arguments
+                .iter()
+                .flatten()
+                .all(|(name, given)| arguments.get(name).is_some_and(|value| fits_value(given, value, narrow)))
+            && (!narrow || self.names_all(arguments))
+            && self.path.as_ref().is_none_or(|given| fits_path(given, arguments, facts.leads_to, narrow))
+            && self.host.as_ref().is_none_or(|given| fits_host(given, facts.arguments, narrow));
+        match (&self.command, part) {
+            (Some(given), part) if fits => fits_command(given, part, narrow),
+            _ => Some(fits),
+        }
+    }
+
+    /// Whether every argument has a key of this rule, if the rule looks at single arguments.
+    fn names_all(&self, arguments: &Map<String, Value>) -> bool {
+        let named = |name: &String| {
+            self.arguments.as_ref().is_some_and(|given| given.contains_key(name))
+                || (self.command.is_some() && SHELL_ARGUMENTS.contains(&name.as_str()))
+                || (self.path.is_some() && name == "path")
+                || (self.host.is_some() && name == "url")
+        };
+        (self.command.is_none() && self.arguments.is_none()) || arguments.keys().all(named)
+    }
+}
+
+/// The words of a rule for a part of a command. Read widely they may stand behind another program, a path or an operator, and anything
+/// may stand between them; nothing is certain of a command that is not understood.
+fn fits_command(given: &str, part: &Part, narrow: bool) -> Option<bool> {
+    let Some(given) = parse_pattern(given) else { return Some(!narrow) };
+    let (is_open, fixed) = match given.split_last() {
+        Some((last, fixed)) if *last == WILDCARD.to_string() => (true, fixed),
+        _ => (false, &given[..]),
+    };
+    match (part, narrow) {
+        (Part::Command(words), true) => Some(covers(fixed, is_open, words)),
+        (_, true) => Some(false),
+        (Part::Command(words), false) => Some(stands_in(fixed, &words.join(" "))),
+        (Part::Unclear(text), false) => stands_in(fixed, text).then_some(true),
+        (Part::Whole, false) => Some(false),
+    }
+}
+
+fn covers(fixed: &[String], is_open: bool, words: &[String]) -> bool {
+    if words.len() < fixed.len() || (!is_open && words.len() > fixed.len()) {
+        return false;
+    }
+    let exact = fixed.iter().take_while(|given| !given.contains(WILDCARD)).count();
+    let fits = |(given, word): (&String, &String)| {
+        let up = word.split('/').any(|part| part == "..");
+        given == word || (given.contains(WILDCARD) && !up && glob(&characters(given), word, within_folder))
+    };
+    let all: Vec<&str> = words.iter().map(String::as_str).collect();
+    fixed.iter().zip(words).all(fits) && wildcard_covers(&all[..exact], &all[exact..])
+}
+
+/// Whether the fixed words of a pattern stand in `text`, in their order, the first as a program's name.
+fn stands_in(fixed: &[String], text: &str) -> bool {
+    let is_operator = |c: char| matches!(c, ';' | '&' | '|' | '(' | ')' | '{' | '}' | '<' | '>' | '`' | '$' | '=' | '!' | ',');
+    let bare: String = text.chars().filter(|c| !matches!(c, '\\' | '\'' | '"') && !(is_deceptive(*c) && !c.is_whitespace())).collect();
+    let words: Vec<&str> = bare.split(|c: char| c.is_whitespace() || is_operator(c)).filter(|word| !word.is_empty()).collect();
+    let Some((program, rest)) = fixed.split_first() else { return true };
+    let like = |given: &str, word: &str| glob(&characters(given), word, |_, _, _| true);
+    let starts = words.iter().position(|word| like(base_name(program), base_name(word)));
+    starts.is_some_and(|start| {
+        let mut left = words[start + 1..].iter();
+        rest.iter().all(|given| left.any(|word| like(given, word)))
+    })
+}
+
+fn fits_value(given: &str, value: &Value, narrow: bool) -> bool {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let Some(given) = pattern(given) else { return !narrow };
+    // What stands for a part of a path must not lead out of it.
+    let climbs = given.len() > 1 && given.iter().any(|c| matches!(*c, STAR | DEEP)) && text.split(['/', '\\']).any(|part| part == "..");
+    !(narrow && climbs) && glob(&given, &text, |_, _, _| true)
+}
+
+/// A path as the workspace's tools read it: `..` is taken from the text. `None` for one that is absolute, leads out, or has characters
+/// that only look like what they are.
+pub(super) fn relative_path(path: &str) -> Option<String> {
+    let looks_like_a_separator = |c| {
+        matches!(
+            c,
+            '\\' | '\u{2024}'
+                ..='\u{2026}'
+                    | '\u{2044}'
+                    | '\u{2215}'
+                    | '\u{2216}'
+                    | '\u{29f5}'
+                    | '\u{29f8}'
+                    | '\u{fe52}'
+                    | '\u{fe68}'
+                    | '\u{ff0e}'
+                    | '\u{ff0f}'
+                    | '\u{ff3c}'
+        )
+    };
+    if path.is_empty() || path.starts_with(['/', '~']) || path.contains(|c| is_deceptive(c) || looks_like_a_separator(c)) {
+        return None;
+    }
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+fn path_pattern(given: &str) -> Option<Vec<char>> {
+    let plain = relative_path(&given.replace("\\*", "*").replace("\\\\", "-")).filter(|_| !given.split('/').any(|part| part == ".."));
+    plain.and_then(|_| pattern(if given == "." { "" } else { given.trim_start_matches("./").trim_end_matches('/') }))
+}
+
+fn fits_path(given: &str, arguments: &Map<String, Value>, leads_to: Option<&str>, narrow: bool) -> bool {
+    let path = arguments.get("path").map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let Some(given) = path_pattern(given) else { return !narrow };
+    if narrow {
+        // As in the shell, a leading dot is meant only by a pattern that has it.
+        let shown = |wild: char, c: char, before: Option<char>| {
+            within_folder(wild, c, before) && (c != '.' || before.is_some_and(|before| before != '/'))
+        };
+        let fits = |path: &str| relative_path(path).is_some_and(|path| glob(&given, &path, shown));
+        return path.is_some_and(|path| fits(&path)) && leads_to.is_none_or(fits);
+    }
+    // A tool without a path looks at the whole workspace; what looks at a folder looks at what is in it.
+    let given: Vec<char> = given.iter().flat_map(|c| c.to_lowercase()).collect();
+    let fixed: String = given.iter().take_while(|c| !matches!(**c, STAR | DEEP)).collect();
+    let fits = |path: &str| {
+        let path = path.to_lowercase();
+        let mut parts: Vec<&str> = Vec::new();
+        for part in path.split(['/', '\\']).filter(|part| !matches!(*part, "" | ".")) {
+            match part {
+                ".." => _ = parts.pop(),
+                part => parts.push(part),
+            }
+        }
+        let all = parts.join("/");
+        let reach = if relative_path(&path).is_some() { 0..1 } else { 0..parts.len() };
+        all.is_empty()
+            || fixed.starts_with(&(all + "/"))
+            || reach.into_iter().any(|from| glob(&given, &parts[from..].join("/"), |_, _, _| true))
+    };
+    fits(path.as_deref().unwrap_or_default()) || leads_to.is_some_and(fits)
+}
+
+struct HostPattern {
+    below: bool,
+    name: String,
+    port: Option<u16>,
+}
+
+impl HostPattern {
+    fn new(given: &str) -> Option<Self> {
+        let (name, port) = match given.rsplit_once(':') {
+            Some((name, port)) if !port.contains(']') => (name, Some(port.parse().ok()?)),
+            _ => (given, None),
+        };
+        let (below, name) = match name {
+            "*" => return Some(Self { below: true, name: String::new(), port }),
+            _ => name.strip_prefix("*.").map_or((false, name), |name| (true, name)),
+        };
+        let name = url::Host::parse(name).ok().filter(|_| !name.contains('*'))?.to_string();
+        Some(Self { below, name: name.trim_end_matches('.').to_owned(), port })
+    }
+
+    fn fits(&self, host: &str) -> bool {
+        let host = host.trim_end_matches('.');
+        match self.below {
+            true => self.name.is_empty() || host.strip_suffix(&self.name).is_some_and(|above| above.ends_with('.')),
+            false => host == self.name,
+        }
+    }
+}
+
+/// The URL that `text` is, if there is only one way to read it: HTTP, no name or password, no backslash or space.
+pub(super) fn plain_url(text: &str) -> Option<url::Url> {
+    let plain = !text.contains(|c: char| c == '\\' || c.is_whitespace() || is_deceptive(c));
+    let url = url::Url::parse(text).ok().filter(|_| plain)?;
+    let good = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none() && url.has_host();
+    good.then_some(url)
+}
+
+fn fits_host(given: &str, arguments: &Value, narrow: bool) -> bool {
+    let Some(given) = HostPattern::new(given) else { return !narrow };
+    let mut texts = Vec::new();
+    strings(arguments, &mut texts);
+    if narrow {
+        let fits = |text: &str| {
+            let url = plain_url(text);
+            let port = |url: &url::Url| given.port.map_or(url.port().is_none(), |port| url.port_or_known_default() == Some(port));
+            url.is_some_and(|url| port(&url) && url.host_str().is_some_and(|host| given.fits(host)))
+        };
+        let mut urls = texts.iter().filter(|text| text.contains("://")).peekable();
+        let named = arguments.get("url").is_none_or(|url| url.as_str().is_some_and(fits));
+        return named && urls.peek().is_some() && urls.all(|text| fits(text));
+    }
+    // The host may also stand in another text, such as a command.
+    texts.iter().any(|text| {
+        let host = url::Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
+        host.is_some_and(|host| given.fits(&host)) || text.to_lowercase().contains(&given.name)
+    })
+}
+
+fn strings<'a>(value: &'a Value, out: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => out.push(text),
+        Value::Array(items) => items.iter().for_each(|item| strings(item, out)),
+        Value::Object(items) => items.values().for_each(|item| strings(item, out)),
+        _ => {}
+    }
+}
+
+/// `*` and `**` in a pattern.
+const STAR: char = '\0';
+const DEEP: char = '\u{1}';
+
+/// The characters of a pattern; `None` if a backslash quotes nothing.
+fn pattern(given: &str) -> Option<Vec<char>> {
+    let (mut out, mut chars) = (Vec::new(), given.chars());
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.push(chars.next()?),
+            '*' if out.last() == Some(&STAR) => out[..].last_mut().map(|last| *last = DEEP)?,
+            '*' => out.push(STAR),
+            STAR | DEEP => return None,
+            c => out.push(c),
+        }
+    }
+    Some(out)
+}
+
+/// Text that a pattern fits, and nothing else.
+pub(super) fn literal(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('*', "\\*")
+}
+
+/// The characters of a word of a command's pattern.
+fn characters(word: &str) -> Vec<char> {
+    word.chars().map(|c| if c == WILDCARD { STAR } else { c }).collect()
+}
+
+fn within_folder(wild: char, c: char, _: Option<char>) -> bool {
+    wild == DEEP || c != '/'
+}
+
+/// Whether `given` is all of `text`. What a wildcard may stand for is `may`'s to say: it gets the wildcard, a character and the one before.
+fn glob(given: &[char], text: &str, may: impl Fn(char, char, Option<char>) -> bool) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    // Which beginnings of the text fit the pattern so far.
+    let mut fits = vec![false; text.len() + 1];
+    fits[0] = true;
+    for token in given {
+        if matches!(*token, STAR | DEEP) {
+            for (at, c) in text.iter().enumerate() {
+                fits[at + 1] |= fits[at] && may(*token, *c, at.checked_sub(1).map(|last| text[last]));
+            }
+        } else {
+            for (at, c) in text.iter().enumerate().rev() {
+                fits[at + 1] = fits[at] && c == token;
+            }
+            fits[0] = false;
+        }
+    }
+    fits[text.len()]
+}
