@@ -15,12 +15,13 @@ use self::rule::{SHELL, literal, plain_url, relative_path};
 use crate::tool::Effect;
 
 /// What a rule says, from mild to strict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// Run it.
     Allow,
     /// Ask the owner.
+    #[default]
     Ask,
     /// Refuse it.
     Deny,
@@ -152,22 +153,19 @@ fn decide_part(policy: &[Rule], facts: &CallFacts<'_>, effect: Effect, part: &Pa
     Verdict { decision, rule: "default".into(), reason: reason.into() }
 }
 
+/// Bytes of a call's arguments, beyond which no rule is proposed for it: nobody would read it.
+const LONGEST_PROPOSAL: usize = 4_000;
+
 /// The narrow rule that "always" writes: this very command; this tool on this path, or to this host; any other tool with these very
 /// arguments. `None` if no one rule can allow the call, such as a command with a variable, or with several parts.
 #[must_use]
 pub fn propose(facts: &CallFacts<'_>) -> Option<Rule> {
     let given = facts.arguments.as_object()?;
     let text = |name: &str| given.get(name).and_then(Value::as_str);
-    let mut rule = Rule {
-        tool: literal(facts.tool),
-        command: None,
-        path: None,
-        host: None,
-        session: None,
-        channel: None,
-        decision: Decision::Allow,
-        arguments: None,
-    };
+    let mut rule = Rule { tool: literal(facts.tool), decision: Decision::Allow, ..Rule::default() };
+    if facts.arguments.to_string().len() > LONGEST_PROPOSAL {
+        return None;
+    }
     let is_file_tool = ["read_file", "write_file", "edit_file", "list_dir", "search_files"].contains(&facts.tool);
     if facts.tool == SHELL {
         let mut commands = shell::parse(text("command")?)?;

@@ -14,32 +14,26 @@ use super::{CallFacts, Decision, Part};
 
 /// One `[[policy]]` of the configuration. The first rule of which every key matches decides. In patterns `*` stands for any characters,
 /// and `\*` for itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The tool's name, or a pattern: `*` is every tool, `mcp_time_*` are those of a server.
     pub tool: String,
     /// For `shell`: the command's words, quoted as for the shell. A `*` in a word stands for any characters but `/`; as the last word
     /// it stands for any further words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// A pattern for the argument `path`, relative to the workspace: `*` stands for any characters but `/`, `**` for any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The host of every URL in the arguments: `example.org`, `*.example.org`, `*`, each with `:PORT` if not the scheme's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// A pattern for the session's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
     /// A pattern for the channel's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
     /// What to do.
     pub decision: Decision,
     /// Patterns for arguments by their names; numbers, truth values, lists and objects are compared as JSON text. A rule that allows and
     /// has this key fits only a call whose arguments are all named in the rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<BTreeMap<String, String>>,
 }
 
@@ -54,31 +48,28 @@ impl Rule {
     /// # Errors
     /// A sentence with the key, the value and what to give instead.
     pub fn check(&self) -> Result<(), String> {
-        let wrong = |key: &str, value: &str, advice: &str| Err(format!("`{key}` is {value:?}; {advice}"));
-        let texts = [("tool", Some(&self.tool)), ("session", self.session.as_ref()), ("channel", self.channel.as_ref())];
-        let texts = texts.into_iter().filter_map(|(key, value)| value.map(|value| (key, value)));
-        for (key, value) in texts.chain(self.arguments.iter().flatten().map(|(key, value)| (key.as_str(), value))) {
-            if pattern(value).is_none() || (key == "tool" && value.is_empty()) {
-                return wrong(key, value, "give a text in which `*` stands for any characters, and `\\` is followed by what it quotes");
-            }
+        if self.command.is_some() && self.tool != SHELL {
+            return Err(format!("`command` stands with the tool `{}`; only `{SHELL}` has commands", self.tool));
         }
-        if let Some(command) = &self.command {
-            if self.tool != SHELL {
-                return Err(format!("`command` stands with the tool `{}`; only `{SHELL}` has commands", self.tool));
+        let text = |text: &str| pattern(text).is_some();
+        let a_text = "give a text in which `*` stands for any characters, and `\\` is followed by what it quotes";
+        let a_command = "give one command's words; quote what the shell would rewrite, but no `*` of a pattern";
+        let a_path = "give a path relative to the workspace, without `..`, in which `*` and `**` may stand";
+        let a_host = "give a host such as example.org, *.example.org or example.org:8080";
+        let keys: [(_, _, &dyn Fn(&str) -> bool, _); 6] = [
+            ("tool", Some(&self.tool), &|tool| !tool.is_empty() && text(tool), a_text),
+            ("session", self.session.as_ref(), &text, a_text),
+            ("channel", self.channel.as_ref(), &text, a_text),
+            ("command", self.command.as_ref(), &|command| parse_pattern(command).is_some(), a_command),
+            ("path", self.path.as_ref(), &|path| path_pattern(path).is_some(), a_path),
+            ("host", self.host.as_ref(), &|host| HostPattern::new(host).is_some(), a_host),
+        ];
+        let arguments =
+            self.arguments.iter().flatten().map(|(key, value)| (key.as_str(), Some(value), &text as &dyn Fn(&str) -> bool, a_text));
+        for (key, value, is_good, advice) in keys.into_iter().chain(arguments) {
+            if let Some(value) = value.filter(|value| !is_good(value)) {
+                return Err(format!("`{key}` is {value:?}; {advice}"));
             }
-            if parse_pattern(command).is_none() {
-                return wrong(
-                    "command",
-                    command,
-                    "give one command's words; quote what the shell would rewrite, but not the `*` of a pattern",
-                );
-            }
-        }
-        if let Some(path) = self.path.as_ref().filter(|path| path_pattern(path).is_none()) {
-            return wrong("path", path, "give a path relative to the workspace, without `..`, in which `*` and `**` may stand");
-        }
-        if let Some(host) = self.host.as_ref().filter(|host| HostPattern::new(host).is_none()) {
-            return wrong("host", host, "give a host such as example.org, *.example.org or example.org:8080");
         }
         Ok(())
     }
@@ -89,21 +80,15 @@ impl Rule {
         let text = |given: &str, value: &str| pattern(given).map_or(!narrow, |given| glob(&given, value, |_, _, _| true));
         let none = Map::new();
         let arguments = facts.arguments.as_object().unwrap_or(&none);
+        let fits_argument = |(name, given): (&String, &String)| arguments.get(name).is_some_and(|value| fits_value(given, value, narrow));
         let fits = text(&self.tool, facts.tool)
             && self.session.as_ref().is_none_or(|given| text(given, facts.session))
             && self.channel.as_ref().is_none_or(|given| text(given, facts.channel))
-            && self
-                .arguments
-                .iter()
-                .flatten()
-                .all(|(name, given)| arguments.get(name).is_some_and(|value| fits_value(given, value, narrow)))
+            && self.arguments.iter().flatten().all(fits_argument)
             && (!narrow || self.names_all(arguments))
             && self.path.as_ref().is_none_or(|given| fits_path(given, arguments, facts.leads_to, narrow))
             && self.host.as_ref().is_none_or(|given| fits_host(given, facts.arguments, narrow));
-        match (&self.command, part) {
-            (Some(given), part) if fits => fits_command(given, part, narrow),
-            _ => Some(fits),
-        }
+        self.command.as_ref().filter(|_| fits).map_or(Some(fits), |given| fits_command(given, part, narrow))
     }
 
     /// Whether every argument has a key of this rule, if the rule looks at single arguments.
@@ -170,27 +155,13 @@ fn fits_value(given: &str, value: &Value, narrow: bool) -> bool {
     !(narrow && climbs) && glob(&given, &text, |_, _, _| true)
 }
 
+/// Characters that are separators or dots elsewhere, or look like them.
+const SEPARATORS: &str = "\\\u{2024}\u{2025}\u{2026}\u{2044}\u{2215}\u{2216}\u{29f5}\u{29f8}\u{fe52}\u{fe68}\u{ff0e}\u{ff0f}\u{ff3c}";
+
 /// A path as the workspace's tools read it: `..` is taken from the text. `None` for one that is absolute, leads out, or has characters
 /// that only look like what they are.
 pub(super) fn relative_path(path: &str) -> Option<String> {
-    let looks_like_a_separator = |c| {
-        matches!(
-            c,
-            '\\' | '\u{2024}'
-                ..='\u{2026}'
-                    | '\u{2044}'
-                    | '\u{2215}'
-                    | '\u{2216}'
-                    | '\u{29f5}'
-                    | '\u{29f8}'
-                    | '\u{fe52}'
-                    | '\u{fe68}'
-                    | '\u{ff0e}'
-                    | '\u{ff0f}'
-                    | '\u{ff3c}'
-        )
-    };
-    if path.is_empty() || path.starts_with(['/', '~']) || path.contains(|c| is_deceptive(c) || looks_like_a_separator(c)) {
+    if path.is_empty() || path.starts_with(['/', '~']) || path.contains(|c| is_deceptive(c) || SEPARATORS.contains(c)) {
         return None;
     }
     let mut parts = Vec::new();
@@ -295,7 +266,7 @@ fn fits_host(given: &str, arguments: &Value, narrow: bool) -> bool {
     // The host may also stand in another text, such as a command.
     texts.iter().any(|text| {
         let host = url::Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
-        host.is_some_and(|host| given.fits(&host)) || text.to_lowercase().contains(&given.name)
+        host.is_some_and(|host| given.fits(&host)) || (!given.name.is_empty() && text.to_lowercase().contains(&given.name))
     })
 }
 
@@ -344,10 +315,15 @@ fn within_folder(wild: char, c: char, _: Option<char>) -> bool {
 /// Whether `given` is all of `text`. What a wildcard may stand for is `may`'s to say: it gets the wildcard, a character and the one before.
 fn glob(given: &[char], text: &str, may: impl Fn(char, char, Option<char>) -> bool) -> bool {
     let text: Vec<char> = text.chars().collect();
+    // Long texts are mostly compared with themselves.
+    let plain = given.iter().take_while(|c| !matches!(**c, STAR | DEEP)).count();
+    if text.get(..plain) != Some(&given[..plain]) {
+        return false;
+    }
     // Which beginnings of the text fit the pattern so far.
     let mut fits = vec![false; text.len() + 1];
-    fits[0] = true;
-    for token in given {
+    fits[plain] = true;
+    for token in &given[plain..] {
         if matches!(*token, STAR | DEEP) {
             for (at, c) in text.iter().enumerate() {
                 fits[at + 1] |= fits[at] && may(*token, *c, at.checked_sub(1).map(|last| text[last]));
