@@ -195,14 +195,16 @@ impl<'a> Run<'a> {
     }
 
     async fn approve(&mut self, call: &ToolCall) -> Result<(), AgentError> {
+        let foreign = self.foreign().await?;
+        let leads_to = self.agent.toolbox.get(&call.name).and_then(|tool| tool.leads_to(&call.arguments));
         let facts = CallFacts {
             tool: &call.name,
             effect: self.effect(call),
             arguments: &call.arguments,
             session: &self.turn.session_name,
             channel: &self.turn.channel,
-            foreign: None,
-            leads_to: None,
+            foreign: foreign.as_deref(),
+            leads_to: leads_to.as_deref(),
         };
         let verdict = decide(&self.agent.settings.policy, &facts);
         let (id, hash) = (call.id.clone(), call_hash(&call.name, &call.arguments));
