@@ -60,7 +60,7 @@ impl Rule {
             ("tool", Some(&self.tool), &|tool| !tool.is_empty() && text(tool), a_text),
             ("session", self.session.as_ref(), &text, a_text),
             ("channel", self.channel.as_ref(), &text, a_text),
-            ("command", self.command.as_ref(), &|command| parse_pattern(command).is_some(), a_command),
+            ("command", self.command.as_ref(), &|command| self.words(command).is_some(), a_command),
             ("path", self.path.as_ref(), &|path| path_pattern(path).is_some(), a_path),
             ("host", self.host.as_ref(), &|host| HostPattern::new(host).is_some(), a_host),
         ];
@@ -88,7 +88,19 @@ impl Rule {
             && (!narrow || self.names_all(arguments))
             && self.path.as_ref().is_none_or(|given| fits_path(given, arguments, facts.leads_to, narrow))
             && self.host.as_ref().is_none_or(|given| fits_host(given, facts.arguments, narrow));
-        self.command.as_ref().filter(|_| fits).map_or(Some(fits), |given| fits_command(given, part, narrow))
+        let Some(command) = self.command.as_ref().filter(|_| fits) else { return Some(fits) };
+        // A pattern of several commands may lie across the parts.
+        let whole = facts.arguments.get("command").and_then(Value::as_str).filter(|_| parse_pattern(command).is_none());
+        match (self.words(command), whole) {
+            (Some(words), Some(whole)) if !narrow && stands_in(&words, whole) => Some(true),
+            (words, _) => fits_command(words, part, narrow),
+        }
+    }
+
+    /// The words of `command`. What forbids or asks need not be a command of its own: `curl * | sh` will do.
+    fn words(&self, command: &str) -> Option<Vec<String>> {
+        let loose = || bare_words(command).into_iter().map(|word| word.replace('*', &WILDCARD.to_string())).collect::<Vec<_>>();
+        parse_pattern(command).or_else(|| Some(loose()).filter(|words| self.decision != Decision::Allow && !words.is_empty()))
     }
 
     /// Whether every argument has a key of this rule, if the rule looks at single arguments.
@@ -105,8 +117,8 @@ impl Rule {
 
 /// The words of a rule for a part of a command. Read widely they may stand behind another program, a path or an operator, and anything
 /// may stand between them; nothing is certain of a command that is not understood.
-fn fits_command(given: &str, part: &Part, narrow: bool) -> Option<bool> {
-    let Some(given) = parse_pattern(given) else { return Some(!narrow) };
+fn fits_command(given: Option<Vec<String>>, part: &Part, narrow: bool) -> Option<bool> {
+    let Some(given) = given else { return Some(!narrow) };
     let (is_open, fixed) = match given.split_last() {
         Some((last, fixed)) if *last == WILDCARD.to_string() => (true, fixed),
         _ => (false, &given[..]),
@@ -127,17 +139,23 @@ fn covers(fixed: &[String], is_open: bool, words: &[String]) -> bool {
     let exact = fixed.iter().take_while(|given| !given.contains(WILDCARD)).count();
     let fits = |(given, word): (&String, &String)| {
         let up = word.split('/').any(|part| part == "..");
-        given == word || (given.contains(WILDCARD) && !up && glob(&characters(given), word, within_folder))
+        let is_option = word.starts_with('-') && !given.starts_with('-');
+        given == word || (given.contains(WILDCARD) && !up && !is_option && glob(&characters(given), word, within_folder))
     };
     let all: Vec<&str> = words.iter().map(String::as_str).collect();
     fixed.iter().zip(words).all(fits) && wildcard_covers(&all[..exact], &all[exact..])
 }
 
+/// The words of a text that may be a command, without quotes, operators and what is not seen.
+fn bare_words(text: &str) -> Vec<String> {
+    let is_operator = |c: char| c.is_whitespace() || ";&|(){}<>`$=!,".contains(c);
+    let bare: String = text.chars().filter(|c| !"\\'\"".contains(*c) && (c.is_whitespace() || !is_deceptive(*c))).collect();
+    bare.split(is_operator).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
 /// Whether the fixed words of a pattern stand in `text`, in their order, the first as a program's name.
 fn stands_in(fixed: &[String], text: &str) -> bool {
-    let is_operator = |c: char| matches!(c, ';' | '&' | '|' | '(' | ')' | '{' | '}' | '<' | '>' | '`' | '$' | '=' | '!' | ',');
-    let bare: String = text.chars().filter(|c| !matches!(c, '\\' | '\'' | '"') && !(is_deceptive(*c) && !c.is_whitespace())).collect();
-    let words: Vec<&str> = bare.split(|c: char| c.is_whitespace() || is_operator(c)).filter(|word| !word.is_empty()).collect();
+    let words = bare_words(text);
     let Some((program, rest)) = fixed.split_first() else { return true };
     let like = |given: &str, word: &str| glob(&characters(given), word, |_, _, _| true);
     let starts = words.iter().position(|word| like(base_name(program), base_name(word)));
@@ -184,11 +202,7 @@ fn fits_path(given: &str, arguments: &Map<String, Value>, leads_to: Option<&str>
     let path = arguments.get("path").map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     let Some(given) = path_pattern(given) else { return !narrow };
     if narrow {
-        // As in the shell, a leading dot is meant only by a pattern that has it.
-        let shown = |wild: char, c: char, before: Option<char>| {
-            within_folder(wild, c, before) && (c != '.' || before.is_some_and(|before| before != '/'))
-        };
-        let fits = |path: &str| relative_path(path).is_some_and(|path| glob(&given, &path, shown));
+        let fits = |path: &str| relative_path(path).is_some_and(|path| glob(&given, &path, within_folder));
         return path.is_some_and(|path| fits(&path)) && leads_to.is_none_or(fits);
     }
     // A tool without a path looks at the whole workspace; what looks at a folder looks at what is in it.
@@ -308,8 +322,9 @@ fn characters(word: &str) -> Vec<char> {
     word.chars().map(|c| if c == WILDCARD { STAR } else { c }).collect()
 }
 
-fn within_folder(wild: char, c: char, _: Option<char>) -> bool {
-    wild == DEEP || c != '/'
+/// As in the shell, `*` stays in a folder, and a leading dot is meant only by a pattern that has it.
+fn within_folder(wild: char, c: char, before: Option<char>) -> bool {
+    (wild == DEEP || c != '/') && (c != '.' || before.is_some_and(|before| before != '/'))
 }
 
 /// Whether `given` is all of `text`. What a wildcard may stand for is `may`'s to say: it gets the wildcard, a character and the one before.

@@ -9,7 +9,7 @@ pub(super) const WILDCARD: char = '\0';
 
 /// Words at which the shell begins something else than a program's call.
 const KEYWORDS: &str = " if then else elif fi do done case esac while until for in function select coproc repeat foreach end always \
-    nocorrect noglob time ";
+    nocorrect noglob ";
 
 /// The simple commands of `text`, each with at least one word, the program's; `None` if it is not understood.
 pub(super) fn parse(text: &str) -> Option<Vec<Vec<String>>> {
