@@ -87,17 +87,17 @@ pub fn decide(policy: &[Rule], facts: &CallFacts<'_>) -> Verdict {
             rules.push(&verdict.rule);
         }
     }
-    let (part, strictest) = match parts.iter().zip(&verdicts).find(|(_, verdict)| verdict.decision == decision) {
+    let (part, mut reason) = match parts.iter().zip(&verdicts).find(|(_, verdict)| verdict.decision == decision) {
         Some((part, verdict)) => (part, verdict.reason.clone()),
         None => (&Part::Whole, String::new()),
     };
-    let reason = match part {
-        Part::Command(words) if parts.len() > 1 && decision != Decision::Allow => {
-            let words: Vec<String> = words.iter().map(|word| shell::quote(word)).collect();
-            format!("{strictest} (`{}`)", words.join(" ").chars().take(SHOWN_COMMAND).collect::<String>())
-        }
-        _ => strictest,
-    };
+    if let Part::Command(words) = part
+        && parts.len() > 1
+        && decision != Decision::Allow
+    {
+        let words: Vec<String> = words.iter().map(|word| shell::quote(word)).collect();
+        reason += &format!(" (`{}`)", words.join(" ").chars().take(SHOWN_COMMAND).collect::<String>());
+    }
     let rule = rules.join(", ");
     match facts.foreign {
         Some(origin) if decision == Decision::Allow && matches!(effect, Effect::Network | Effect::Spend) => {

@@ -37,6 +37,8 @@ pub struct Rule {
     pub arguments: Option<BTreeMap<String, String>>,
 }
 
+type IsGood<'a> = &'a dyn Fn(&str) -> bool;
+
 /// The tool whose argument `command` is a command of the shell.
 pub(super) const SHELL: &str = "shell";
 /// The arguments of [`SHELL`] that an allowed command may have without the rule naming them. Others may change what it can reach.
@@ -56,7 +58,7 @@ impl Rule {
         let a_command = "give one command's words; quote what the shell would rewrite, but no `*` of a pattern";
         let a_path = "give a path relative to the workspace, without `..`, in which `*` and `**` may stand";
         let a_host = "give a host such as example.org, *.example.org or example.org:8080";
-        let keys: [(_, _, &dyn Fn(&str) -> bool, _); 6] = [
+        let keys: [(_, _, IsGood<'_>, _); 6] = [
             ("tool", Some(&self.tool), &|tool| !tool.is_empty() && text(tool), a_text),
             ("session", self.session.as_ref(), &text, a_text),
             ("channel", self.channel.as_ref(), &text, a_text),
@@ -64,8 +66,7 @@ impl Rule {
             ("path", self.path.as_ref(), &|path| path_pattern(path).is_some(), a_path),
             ("host", self.host.as_ref(), &|host| HostPattern::new(host).is_some(), a_host),
         ];
-        let arguments =
-            self.arguments.iter().flatten().map(|(key, value)| (key.as_str(), Some(value), &text as &dyn Fn(&str) -> bool, a_text));
+        let arguments = self.arguments.iter().flatten().map(|(key, value)| (key.as_str(), Some(value), &text as IsGood<'_>, a_text));
         for (key, value, is_good, advice) in keys.into_iter().chain(arguments) {
             if let Some(value) = value.filter(|value| !is_good(value)) {
                 return Err(format!("`{key}` is {value:?}; {advice}"));
@@ -88,12 +89,23 @@ impl Rule {
             && (!narrow || self.names_all(arguments))
             && self.path.as_ref().is_none_or(|given| fits_path(given, arguments, facts.leads_to, narrow))
             && self.host.as_ref().is_none_or(|given| fits_host(given, facts.arguments, narrow));
-        let Some(command) = self.command.as_ref().filter(|_| fits) else { return Some(fits) };
+        self.command.as_ref().filter(|_| fits).map_or(Some(fits), |command| self.fits_command(command, facts, part))
+    }
+
+    /// The words of this rule for a part of a command. Read widely they may stand behind another program, a path or an operator, and
+    /// anything may stand between them; nothing is certain of a command that is not understood.
+    fn fits_command(&self, command: &str, facts: &CallFacts<'_>, part: &Part) -> Option<bool> {
+        let narrow = self.decision == Decision::Allow;
+        let Some(given) = self.words(command) else { return Some(!narrow) };
+        let is_open = given.last().is_some_and(|last| *last == WILDCARD.to_string());
+        let fixed = &given[..given.len() - usize::from(is_open)];
         // A pattern of several commands may lie across the parts.
         let whole = facts.arguments.get("command").and_then(Value::as_str).filter(|_| parse_pattern(command).is_none());
-        match (self.words(command), whole) {
-            (Some(words), Some(whole)) if !narrow && stands_in(&words, whole) => Some(true),
-            (words, _) => fits_command(words, part, narrow),
+        match part {
+            Part::Command(words) if narrow => Some(covers(fixed, is_open, words)),
+            Part::Command(words) => Some(stands_in(fixed, whole.unwrap_or(&words.join(" ")))),
+            Part::Unclear(text) if !narrow => stands_in(fixed, text).then_some(true),
+            _ => Some(false),
         }
     }
 
@@ -112,23 +124,6 @@ impl Rule {
                 || (self.host.is_some() && name == "url")
         };
         (self.command.is_none() && self.arguments.is_none()) || arguments.keys().all(named)
-    }
-}
-
-/// The words of a rule for a part of a command. Read widely they may stand behind another program, a path or an operator, and anything
-/// may stand between them; nothing is certain of a command that is not understood.
-fn fits_command(given: Option<Vec<String>>, part: &Part, narrow: bool) -> Option<bool> {
-    let Some(given) = given else { return Some(!narrow) };
-    let (is_open, fixed) = match given.split_last() {
-        Some((last, fixed)) if *last == WILDCARD.to_string() => (true, fixed),
-        _ => (false, &given[..]),
-    };
-    match (part, narrow) {
-        (Part::Command(words), true) => Some(covers(fixed, is_open, words)),
-        (_, true) => Some(false),
-        (Part::Command(words), false) => Some(stands_in(fixed, &words.join(" "))),
-        (Part::Unclear(text), false) => stands_in(fixed, text).then_some(true),
-        (Part::Whole, false) => Some(false),
     }
 }
 
@@ -176,21 +171,23 @@ fn fits_value(given: &str, value: &Value, narrow: bool) -> bool {
 /// Characters that are separators or dots elsewhere, or look like them.
 const SEPARATORS: &str = "\\\u{2024}\u{2025}\u{2026}\u{2044}\u{2215}\u{2216}\u{29f5}\u{29f8}\u{fe52}\u{fe68}\u{ff0e}\u{ff0f}\u{ff3c}";
 
-/// A path as the workspace's tools read it: `..` is taken from the text. `None` for one that is absolute, leads out, or has characters
-/// that only look like what they are.
-pub(super) fn relative_path(path: &str) -> Option<String> {
-    if path.is_empty() || path.starts_with(['/', '~']) || path.contains(|c| is_deceptive(c) || SEPARATORS.contains(c)) {
-        return None;
-    }
-    let mut parts = Vec::new();
-    for part in path.split('/') {
+/// The parts of a path, `..` taken from the text, and whether it stays where it begins.
+fn parts_of(path: &str) -> (Vec<&str>, bool) {
+    let (mut parts, mut stays) = (Vec::new(), !path.is_empty() && !path.starts_with(['/', '~']));
+    for part in path.split(['/', '\\']).filter(|part| !matches!(*part, "" | ".")) {
         match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()?),
+            ".." => stays &= parts.pop().is_some(),
             part => parts.push(part),
         }
     }
-    Some(parts.join("/"))
+    (parts, stays)
+}
+
+/// A path as the workspace's tools read it. `None` for one that is absolute, leads out, or has characters that only look like what they
+/// are.
+pub(super) fn relative_path(path: &str) -> Option<String> {
+    let (parts, stays) = parts_of(path);
+    (stays && !path.contains(|c| is_deceptive(c) || SEPARATORS.contains(c))).then(|| parts.join("/"))
 }
 
 fn path_pattern(given: &str) -> Option<Vec<char>> {
@@ -210,27 +207,15 @@ fn fits_path(given: &str, arguments: &Map<String, Value>, leads_to: Option<&str>
     let fixed: String = given.iter().take_while(|c| !matches!(**c, STAR | DEEP)).collect();
     let fits = |path: &str| {
         let path = path.to_lowercase();
-        let mut parts: Vec<&str> = Vec::new();
-        for part in path.split(['/', '\\']).filter(|part| !matches!(*part, "" | ".")) {
-            match part {
-                ".." => _ = parts.pop(),
-                part => parts.push(part),
-            }
-        }
-        let all = parts.join("/");
-        let reach = if relative_path(&path).is_some() { 0..1 } else { 0..parts.len() };
-        all.is_empty()
-            || fixed.starts_with(&(all + "/"))
-            || reach.into_iter().any(|from| glob(&given, &parts[from..].join("/"), |_, _, _| true))
+        let (parts, stays) = parts_of(&path);
+        let mut ends = (0..if stays { 1 } else { parts.len() }).map(|from| parts[from..].join("/"));
+        parts.is_empty() || fixed.starts_with(&(parts.join("/") + "/")) || ends.any(|end| glob(&given, &end, |_, _, _| true))
     };
     fits(path.as_deref().unwrap_or_default()) || leads_to.is_some_and(fits)
 }
 
-struct HostPattern {
-    below: bool,
-    name: String,
-    port: Option<u16>,
-}
+/// A pattern of hosts: whether it is those below the name, the name (none: every host), the port.
+struct HostPattern(bool, String, Option<u16>);
 
 impl HostPattern {
     fn new(given: &str) -> Option<Self> {
@@ -238,20 +223,17 @@ impl HostPattern {
             Some((name, port)) if !port.contains(']') => (name, Some(port.parse().ok()?)),
             _ => (given, None),
         };
-        let (below, name) = match name {
-            "*" => return Some(Self { below: true, name: String::new(), port }),
-            _ => name.strip_prefix("*.").map_or((false, name), |name| (true, name)),
-        };
-        let name = url::Host::parse(name).ok().filter(|_| !name.contains('*'))?.to_string();
-        Some(Self { below, name: name.trim_end_matches('.').to_owned(), port })
+        if name == "*" {
+            return Some(Self(true, String::new(), port));
+        }
+        let (below, name) = name.strip_prefix("*.").map_or((false, name), |name| (true, name));
+        let host = url::Host::parse(name).ok().filter(|_| !name.contains('*'))?.to_string();
+        Some(Self(below, host.trim_end_matches('.').to_owned(), port))
     }
 
     fn fits(&self, host: &str) -> bool {
-        let host = host.trim_end_matches('.');
-        match self.below {
-            true => self.name.is_empty() || host.strip_suffix(&self.name).is_some_and(|above| above.ends_with('.')),
-            false => host == self.name,
-        }
+        let above = host.trim_end_matches('.').strip_suffix(&self.1);
+        self.1.is_empty() || above.is_some_and(|above| if self.0 { above.ends_with('.') } else { above.is_empty() })
     }
 }
 
@@ -270,7 +252,7 @@ fn fits_host(given: &str, arguments: &Value, narrow: bool) -> bool {
     if narrow {
         let fits = |text: &str| {
             let url = plain_url(text);
-            let port = |url: &url::Url| given.port.map_or(url.port().is_none(), |port| url.port_or_known_default() == Some(port));
+            let port = |url: &url::Url| given.2.map_or(url.port().is_none(), |port| url.port_or_known_default() == Some(port));
             url.is_some_and(|url| port(&url) && url.host_str().is_some_and(|host| given.fits(host)))
         };
         let mut urls = texts.iter().filter(|text| text.contains("://")).peekable();
@@ -280,7 +262,7 @@ fn fits_host(given: &str, arguments: &Value, narrow: bool) -> bool {
     // The host may also stand in another text, such as a command.
     texts.iter().any(|text| {
         let host = url::Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
-        host.is_some_and(|host| given.fits(&host)) || (!given.name.is_empty() && text.to_lowercase().contains(&given.name))
+        host.is_some_and(|host| given.fits(&host)) || (!given.1.is_empty() && text.to_lowercase().contains(&given.1))
     })
 }
 
