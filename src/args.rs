@@ -376,8 +376,31 @@ pub enum ConfigCommand {
         /// Its arguments, a JSON object
         arguments: String,
         #[command(flatten)]
+        call: CallArgs,
+        #[command(flatten)]
         list: ListArgs,
     },
+}
+
+/// What else a policy may look at in a tool call.
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// The session it would be in
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub session: String,
+    /// The channel it would come by
+    #[arg(long, value_name = "NAME", default_value = "terminal")]
+    pub channel: String,
+    /// Take untrusted text from here to be in the context
+    #[arg(long, value_name = "ORIGIN")]
+    pub foreign: Option<String>,
+    /// What a tool that is not built in may do: read, write, network or spend
+    #[arg(long, value_name = "EFFECT", value_parser = effect)]
+    pub effect: Option<agent::Effect>,
+}
+
+fn effect(text: &str) -> Result<agent::Effect, String> {
+    serde_json::from_value(text.into()).map_err(|_| "give read, write, network or spend".to_owned())
 }
 
 /// `90s`, `5m`, `1h30m`, or bare seconds; more than nothing.

@@ -268,12 +268,8 @@ impl Config {
                 return Err(format!("`engine.workers` has {worker:?}: 0 is no port that a worker has; give the one it listens on"));
             }
         }
-        match self.policy.iter().position(|rule| rule.command.is_some() && rule.tool != "shell") {
-            Some(index) => {
-                Err(format!("policy {} has a `command` for the tool `{}`; only `shell` has commands", index + 1, self.policy[index].tool))
-            }
-            None => Ok(()),
-        }
+        let rules = self.policy.iter().enumerate();
+        rules.map(|(index, rule)| rule.check().map_err(|e| format!("policy {}: {e}", index + 1))).collect()
     }
 
     /// The whole configuration as TOML. A value that is `None` is left out.
@@ -390,8 +386,8 @@ pub const TEMPLATE: &str = "\
 # What may run without asking. The first rule that matches decides; without one reading runs, and everything else asks.
 # [[policy]]
 # tool = \"shell\"
-# command = \"git status *\"
-# decision = \"allow\"           # allow | ask | deny
+# command = \"git status *\"     # for `shell`; other keys: path = \"notes/*\", host = \"*.example.org\", arguments = { repo = \"mine\" },
+# decision = \"allow\"           # allow | ask | deny          session = \"main\", channel = \"telegram\"; every key must match
 ";
 
 /// The keys of a configuration with their values, for `config show`.
@@ -479,7 +475,9 @@ mod tests {
         check(&many, &[], "FILE: `engine.workers` names 17 workers; give at most 16");
         check("[model]\ncontext = 0", &[], "FILE: `model.context` is 0; give a number from 64 to 2147483647");
         let rule = "[[policy]]\ntool = 'read_file'\ncommand = 'x'\ndecision = 'deny'";
-        check(rule, &[], "FILE: policy 1 has a `command` for the tool `read_file`; only `shell` has commands");
+        check(rule, &[], "FILE: policy 1: `command` stands with the tool `read_file`; only `shell` has commands");
+        let rule = "[[policy]]\ntool = 'x'\ndecision = 'deny'\n[[policy]]\ntool = 'x'\nhost = 'a b'\ndecision = 'deny'";
+        check(rule, &[], "FILE: policy 2: `host` is \"a b\"; give a host such as example.org, *.example.org or example.org:8080");
         let wrong = load("[model]\ncontext = 'big'", &[]).unwrap_err();
         assert!(wrong.starts_with("FILE, line 2: ") && !wrong.contains('\n'), "{wrong}");
         assert!(load("a b", &[]).unwrap_err().starts_with("FILE, line 1: "));

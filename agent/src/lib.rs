@@ -4,7 +4,6 @@ mod agent;
 mod approval;
 mod context;
 mod event;
-mod known_programs;
 mod next;
 mod prompt;
 mod question;

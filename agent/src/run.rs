@@ -179,13 +179,14 @@ impl<'a> Run<'a> {
         }
         let foreign = self.foreign().await?;
         let (channel, session, session_id) = self.place();
-        let facts = CallFacts { tool: &call.name, effect, arguments: &call.arguments, channel, session, foreign: foreign.as_deref() };
-        let policy = self.agent.policy();
-        let mut verdict = decide(&policy, facts.tool, facts.effect, facts.arguments);
+        let leads_to = self.agent.toolbox.get(&call.name).and_then(|tool| tool.leads_to(&call.arguments));
+        let (foreign, leads_to) = (foreign.as_deref(), leads_to.as_deref());
+        let facts = CallFacts { tool: &call.name, effect, arguments: &call.arguments, channel, session, foreign, leads_to };
+        let mut verdict = decide(&self.agent.policy(), &facts);
         if verdict.decision == Decision::Ask {
             let grants = self.agent.store.grants(session_id).await?;
             let grants: Vec<Rule> = grants.into_iter().filter_map(|grant| serde_json::from_value(grant).ok()).collect();
-            if decide(&grants, facts.tool, facts.effect, facts.arguments).decision == Decision::Allow {
+            if decide(&grants, &facts).decision == Decision::Allow {
                 verdict = Verdict { decision: Decision::Allow, rule: GRANTED.into(), ..verdict };
             }
         }

@@ -89,6 +89,10 @@ pub trait Tool: Send + Sync {
     fn schema(&self) -> ToolSchema;
     /// The declared effect.
     fn effect(&self) -> Effect;
+    /// Where the argument `path` leads when links are followed, relative to the workspace, if that is not what it says. For the policy.
+    fn leads_to(&self, _arguments: &Value) -> Option<String> {
+        None
+    }
     /// Runs a call whose arguments fit the schema.
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a>;
 }

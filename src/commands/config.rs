@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use super::print_json;
-use crate::args::{ConfigCommand, ListArgs, ListFormat};
+use crate::args::{CallArgs, ConfigCommand, ListArgs, ListFormat};
 use crate::config::{TEMPLATE, flat};
 use crate::exit::BadInput;
 use crate::home::Home;
@@ -18,7 +18,7 @@ pub fn run(command: &ConfigCommand) -> Result<ExitCode> {
         ConfigCommand::Init => init(),
         ConfigCommand::Check => check(),
         ConfigCommand::Show(list) => show(list),
-        ConfigCommand::Policy { tool, arguments, list } => policy(tool, arguments, list),
+        ConfigCommand::Policy { tool, arguments, call, list } => policy(tool, arguments, call, list),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -70,12 +70,23 @@ fn show(list: &ListArgs) -> Result<()> {
     }
 }
 
-fn policy(tool: &str, arguments: &str, list: &ListArgs) -> Result<()> {
+fn policy(tool: &str, arguments: &str, call: &CallArgs, list: &ListArgs) -> Result<()> {
     let context = Context::read()?;
     let arguments: serde_json::Value = serde_json::from_str(arguments).ok().filter(serde_json::Value::is_object).ok_or_else(|| {
         BadInput(format!("{arguments} is not a JSON object; give the tool's arguments, such as '{{\"command\":\"ls\"}}'"))
     })?;
-    let verdict = agent::decide(&context.config.policy, tool, tools::effect_of(tool), &arguments);
+    let path = arguments.get("path").and_then(serde_json::Value::as_str);
+    let leads_to = path.and_then(|path| context.open_workspace().ok()?.leads_to(path));
+    let facts = agent::CallFacts {
+        tool,
+        effect: tools::effect_of(tool).or(call.effect),
+        arguments: &arguments,
+        session: &call.session,
+        channel: &call.channel,
+        foreign: call.foreign.as_deref(),
+        leads_to: leads_to.as_deref(),
+    };
+    let verdict = agent::decide(&context.config.policy, &facts);
     match list.format {
         ListFormat::Json => print_json(&verdict),
         ListFormat::Text => {

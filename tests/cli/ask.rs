@@ -76,7 +76,7 @@ fn the_policy_decides_first() {
     let allowed = home.run(&["ask", "run echo hi", "--model", &script, "--approve", "deny", "--format", "json"]);
     assert_eq!((allowed.status, &allowed.last()["text"]), (Some(0), &json!("It says hi")), "{allowed:?}");
     let denied = home.run(&["ask", "run echo hi; touch made", "--model", &script, "--approve", "all", "--format", "json"]);
-    assert_eq!(denied.last()["text"], "It did not work: the owner's policy forbids this");
+    assert_eq!(denied.last()["text"], "It did not work: the owner's policy forbids this (`touch made`)");
     assert!(!home.path("workspace/made").exists());
     let dry = home.run(&["config", "policy", "shell", r#"{"command":"echo a"}"#, "--format", "json"]);
     assert_eq!(dry.last(), json!({"decision": "allow", "rule": "policy 1", "reason": "a rule of the policy allows it"}));

@@ -14,5 +14,6 @@ mod measure;
 mod models;
 mod notes;
 mod plan;
+mod policy;
 mod support;
 mod workers;

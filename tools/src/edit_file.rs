@@ -55,6 +55,10 @@ impl Tool for EditFile {
         Effect::Write
     }
 
+    fn leads_to(&self, arguments: &Value) -> Option<String> {
+        self.workspace.leads_to(arguments.get("path")?.as_str()?)
+    }
+
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a> {
         let workspace = self.workspace.clone();
         let arguments = parse::<Arguments>(arguments);

@@ -53,6 +53,10 @@ impl Tool for ListDir {
         Effect::Read
     }
 
+    fn leads_to(&self, arguments: &Value) -> Option<String> {
+        self.workspace.leads_to(arguments.get("path")?.as_str()?)
+    }
+
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a> {
         let workspace = self.workspace.clone();
         let arguments = parse::<Arguments>(arguments);

@@ -70,6 +70,10 @@ impl Tool for ReadFile {
         Effect::Read
     }
 
+    fn leads_to(&self, arguments: &Value) -> Option<String> {
+        self.workspace.leads_to(arguments.get("path")?.as_str()?)
+    }
+
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a> {
         let (workspace, page_bytes) = (self.workspace.clone(), self.page_bytes);
         let arguments = parse::<Arguments>(arguments);

@@ -95,6 +95,19 @@ impl Workspace {
         false
     }
 
+    /// Where `path` leads when its links are followed, relative to the workspace, if that is another place than it names; as it
+    /// stands if it leads out. For the policy: the wall is [`Self::locate`]'s, at the time of use.
+    #[must_use]
+    pub fn leads_to(&self, path: &str) -> Option<String> {
+        let relative = self.relative(path)?;
+        // What is not there yet is made in the nearest folder that is.
+        let there = relative.ancestors().find(|place| self.root.join(place).symlink_metadata().is_ok())?;
+        let behind = relative.strip_prefix(there).ok()?;
+        let place = self.root.join(there).canonicalize().unwrap_or_else(|_| PathBuf::from("/")).join(behind);
+        let inside = place.strip_prefix(&self.root).unwrap_or(&place);
+        (inside != relative).then(|| inside.to_string_lossy().into_owned())
+    }
+
     /// Finds what a model's `path` names: relative to the workspace, or absolute and inside it. `..` is taken from the
     /// text of the path, before any link is followed. Nothing is opened yet but the workspace itself.
     pub(crate) fn locate(&self, path: &str) -> Result<Target, ToolError> {

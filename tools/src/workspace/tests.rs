@@ -146,3 +146,28 @@ fn the_programs_own_files_are_seen_through_links() {
     let by_link = Workspace::open(&link(&root, "workspace")).unwrap();
     assert!(by_link.contains(&root.join("dir")) && !by_link.contains(&bench.outside("secret.txt")));
 }
+
+#[test]
+fn where_a_path_leads() {
+    let bench = Bench::new();
+    bench.write("dir/file", "x");
+    bench.link("dir", "to-dir");
+    bench.link("to-dir/file", "to-file");
+    bench.link(bench.outside("secret.txt"), "out");
+    bench.link("dir/missing", "dangling");
+    let cases = [
+        ("dir/file", None),
+        ("./dir//new", None),
+        (".", None),
+        ("new/x", None),
+        ("../x", None),
+        ("to-dir/file", Some("dir/file".to_owned())),
+        ("to-dir/new/x", Some("dir/new/x".to_owned())),
+        ("to-file", Some("dir/file".to_owned())),
+        ("out", Some(bench.outside("secret.txt").canonicalize().unwrap().display().to_string())),
+        ("dangling", Some("/".to_owned())),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(bench.workspace.leads_to(path), expected, "{path}");
+    }
+}
