@@ -12,7 +12,7 @@ mod tool;
 
 pub use agent::{Agent, AgentError, Answer, LONGEST_TURN, Limits, Outcome, Overflow, Question, Settings, parse_steps};
 pub use approval::{Decision, Rule, Verdict, call_hash, decide};
-pub use context::{SYSTEM_BLOCK, user_message};
+pub use context::{NOTHING, SYSTEM_BLOCK, says_nothing, user_message};
 pub use event::{Event, Stage, TurnResult, TurnTimings};
 pub use next::{Failure, Next, next};
 pub use run::transcript_name;

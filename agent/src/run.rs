@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use engine::{Delta, EngineError, Finish, Message, Request, Role, ToolCall};
-use memory::{Found, Outbound, StepRow, StoreError, TurnRow, TurnState};
+use engine::{Delta, EngineError, Finish, Message, Priority, Request, Role, ToolCall};
+use memory::{Found, JOB_CHANNEL, Outbound, StepRow, StoreError, TurnRow, TurnState};
 use tokio::sync::mpsc;
 
 use crate::agent::{Agent, AgentError, Outcome, Question, append, parse_steps};
 use crate::approval::{Decision, call_hash, decide};
-use crate::context::{NOTES, SYSTEM_BLOCK, user_message};
+use crate::context::{NOTES, SYSTEM_BLOCK, says_nothing, user_message};
 use crate::event::{Event, Stage, TurnResult, TurnTimings};
 use crate::next::{Failure, Next, next};
 use crate::step::{Step, Thought, finished_messages, messages, thoughts, total_usage};
@@ -159,6 +159,7 @@ impl<'a> Run<'a> {
         let request = Request {
             messages: self.prompt().await?,
             transcript: Some(transcript_name(&self.turn.channel, &self.turn.session_name)),
+            priority: if self.is_job() { Priority::Background } else { Priority::Interactive },
             tools: self.agent.toolbox.schemas(),
             sampling: self.agent.settings.sampling.clone(),
             max_tokens: Some(left),
@@ -305,10 +306,16 @@ impl<'a> Run<'a> {
         self.finish(failure.sentence().to_owned(), Some(failure)).await
     }
 
-    /// Outcome and outbound message in one transaction; the message's id in the outbox.
+    /// Outcome and outbound message in one transaction; the message's id in the outbox. A job may have nothing to say.
     async fn record(&self, state: TurnState, text: &str) -> Result<Option<i64>, AgentError> {
-        let outbound = Outbound { text: text.to_owned() };
-        Ok(self.agent.store.finish(self.turn.id, state, text, Some(outbound)).await?)
+        let silent = self.is_job() && state == TurnState::Done && says_nothing(text);
+        let outbound = (!silent).then(|| Outbound { text: text.to_owned() });
+        Ok(self.agent.store.finish(self.turn.id, state, text, outbound).await?)
+    }
+
+    /// Nobody waits for a job's turn, and it begins anew each time: what its last runs said is for people to read.
+    fn is_job(&self) -> bool {
+        self.turn.channel == JOB_CHANNEL
     }
 
     /// Ends the turn with a reply, or with the sentence of a failure in its place.
@@ -373,6 +380,9 @@ impl<'a> Run<'a> {
 
     /// The finished turns before this one, oldest first, read from the journal once.
     async fn history(&mut self) -> Result<&[Past], AgentError> {
+        if self.is_job() {
+            return Ok(&[]);
+        }
         if self.history.is_none() {
             let rows = self.agent.store.history(self.turn.session, HISTORY_TURNS).await?;
             let parse = |(row, steps): (TurnRow, Vec<StepRow>)| Ok((parse_steps(row.id, steps)?, row)).map(|(s, r)| (r, s));
@@ -383,7 +393,7 @@ impl<'a> Run<'a> {
     }
 
     fn effect(&self, call: &ToolCall) -> Option<Effect> {
-        self.agent.toolbox.get(&call.name).map(crate::Tool::effect)
+        self.agent.toolbox.get(&call.name).map(|tool| tool.effect_of(&call.arguments))
     }
 
     async fn append(&mut self, step: Step) -> Result<(), AgentError> {

@@ -89,6 +89,10 @@ pub trait Tool: Send + Sync {
     fn schema(&self) -> ToolSchema;
     /// The declared effect.
     fn effect(&self) -> Effect;
+    /// The effect of one call, where some calls do less than others.
+    fn effect_of(&self, _arguments: &Value) -> Effect {
+        self.effect()
+    }
     /// Runs a call whose arguments fit the schema.
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a>;
 }

@@ -75,7 +75,7 @@ fn policy(tool: &str, arguments: &str, list: &ListArgs) -> Result<()> {
     let arguments: serde_json::Value = serde_json::from_str(arguments).ok().filter(serde_json::Value::is_object).ok_or_else(|| {
         BadInput(format!("{arguments} is not a JSON object; give the tool's arguments, such as '{{\"command\":\"ls\"}}'"))
     })?;
-    let verdict = agent::decide(&context.config.policy, tool, tools::effect_of(tool), &arguments);
+    let verdict = agent::decide(&context.config.policy, tool, tools::effect_of(tool, &arguments), &arguments);
     match list.format {
         ListFormat::Json => print_json(&verdict),
         ListFormat::Text => {
