@@ -89,6 +89,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Model(command) => commands::model::run(&command).await,
             Command::Memory(command) => commands::memory::run(&command).await,
             Command::Session(command) => commands::session::run(&command).await,
+            Command::Job(command) => commands::job::run(command).await,
+            Command::Serve(args) => commands::serve::run(args).await,
             Command::Config(command) => commands::config::run(&command),
             Command::Doctor(list) => commands::doctor::run(&list).await,
             Command::Worker(args) => commands::worker::run(&args).await,

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, Event, Limits, Settings, Stage, Toolbox};
+use agent::{Agent, Event, Limits, Settings, Stage, Tool, Toolbox};
 use anyhow::Result;
 use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
 use memory::Store;
 use tokio::sync::mpsc;
-use tools::{OutputFolder, Workspace};
+use tools::{OutputFolder, Workspace, schedule};
 
 use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
@@ -249,7 +249,7 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     let workspace = context.open_workspace()?;
     let output = OutputFolder::new(workspace.clone());
     let shown = limits.shown_tokens(engine.info().context) as usize;
-    let toolbox = toolbox(workspace, store.clone(), shown)?;
+    let toolbox = toolbox(workspace, store.clone(), shown, more_tools(context, turn, &store)?)?;
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
@@ -260,9 +260,20 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     Ok(Agent::new(engine, store, toolbox, settings))
 }
 
-/// The built-in tools; `output_tokens` of a result are shown to the model.
-pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize) -> Result<Toolbox> {
-    Ok(Toolbox::checked(tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) }))?)
+/// The tools beside those that every model has. The demo model was trained on exactly those, in their order, so it gets no others.
+fn more_tools(context: &Context, turn: &TurnArgs, store: &Store) -> Result<Vec<Box<dyn Tool>>> {
+    if matches!(context.source(turn.model.as_deref())?, ModelSource::Embedded { .. }) {
+        return Ok(Vec::new());
+    }
+    let zone = schedule::default_zone(context.config.schedule.zone.as_deref()).map_err(|error| BadInput(error.0))?;
+    Ok(vec![Box::new(schedule::Schedule::new(store.clone(), zone, jiff::Timestamp::now))])
+}
+
+/// The built-in tools, then `more`; `output_tokens` of a result are shown to the model.
+pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize, more: Vec<Box<dyn Tool>>) -> Result<Toolbox> {
+    let mut tools = tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) });
+    tools.extend(more);
+    Ok(Toolbox::checked(tools)?)
 }
 
 /// The local time in words, for the tail of a message.
@@ -292,7 +303,9 @@ mod tests {
     #[tokio::test]
     async fn block_and_tools_are_few_tokens() {
         let folder = tempfile::tempdir().unwrap();
-        let tools = toolbox(Workspace::open(folder.path()).unwrap(), Store::in_memory().unwrap(), tools::DEFAULT_OUTPUT_TOKENS).unwrap();
+        let store = Store::in_memory().unwrap();
+        let more: Vec<Box<dyn Tool>> = vec![Box::new(schedule::Schedule::new(store.clone(), "UTC".into(), jiff::Timestamp::now))];
+        let tools = toolbox(Workspace::open(folder.path()).unwrap(), store, tools::DEFAULT_OUTPUT_TOKENS, more).unwrap();
         let engine = Engine::load(LoadOptions::new(demo()), |_| ControlFlow::Continue(())).await.unwrap();
         let texts = vec![agent::SYSTEM_BLOCK.to_owned(), serde_json::to_string(&tools.schemas()).unwrap()];
         let counts = engine.count_tokens(texts).await.unwrap();

@@ -149,7 +149,7 @@ async fn what_is_left_out_is_noted() {
 #[tokio::test]
 async fn a_job_that_keeps_failing_says_so_once() {
     let (store, job) = with_job(JobKind::Prompt, Missed::Skip).await;
-    let mut run = async |number: i64, state, text| {
+    let run = async |number: i64, state, text| {
         let Fired::Started { turn } = store.fire(firing(&job, number * 100)).await.unwrap() else { panic!("it did not start") };
         (finish(&store, turn, state, text).await.is_some(), read(&store).await.failures)
     };

@@ -119,7 +119,7 @@ pub fn say_if_demo(context: &Context, turn: &TurnArgs) {
 }
 
 /// Runs a turn to its end. If standard output closes, the turn goes on without it: the journal has the reply.
-async fn one_turn<O: Write, E: Write>(
+pub async fn one_turn<O: Write, E: Write>(
     agent: &Agent,
     turn: i64,
     session: &str,
