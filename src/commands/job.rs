@@ -135,7 +135,8 @@ fn line(job: &JobRow) -> String {
         count => format!("  failed {count} times in a row"),
     };
     let next = job.next.map(|next| format!("  next {}", in_zone(next, &job.zone))).unwrap_or_default();
-    format!("{}  {}  {}  {}{next}{failures}", job.name, word(job.kind), job.schedule, state(job))
+    let schedule = if job.schedule.starts_with("at ") { "once" } else { &job.schedule };
+    format!("{}  {}  {schedule}  {}{next}{failures}", job.name, word(job.kind), state(job))
 }
 
 /// How far a job is.

@@ -16,7 +16,7 @@ use channels::terminal::{Format, Printer};
 use channels::visible;
 use engine::EngineError;
 use jiff::Timestamp;
-use memory::{Fired, JobRow, Missed, Start, Store, TurnRow};
+use memory::{Fired, JOB_CHANNEL, JobRow, Missed, Start, Store, TurnRow};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tools::schedule;
@@ -26,7 +26,10 @@ use super::job::checklist;
 use crate::args::{ServeArgs, TurnArgs};
 use crate::parts::{self, Context};
 
-/// Turns that run at once, each of another session; more wait. The model's time is shared between them.
+/// Turns of jobs that run at once, each of another session; more wait. They share what the model has left.
+const JOBS_AT_ONCE: usize = 4;
+
+/// Other turns that run at once: somebody waits for those, so jobs do not take their places.
 const TURNS_AT_ONCE: usize = 4;
 
 /// The longest sleep. A job is so late at most after the machine was, and what went wrong is tried again as often.
@@ -131,11 +134,8 @@ impl Serving {
     async fn start_turns(&mut self) -> Result<()> {
         let mut busy: HashSet<i64> = self.turns.values().map(|turn| turn.session).collect();
         for turn in self.store.open_turns(None).await? {
-            if self.running.len() >= TURNS_AT_ONCE {
-                break;
-            }
             // A turn that waits holds up those behind it in its session, and nobody else's.
-            if !busy.insert(turn.session) || self.resting.contains(&turn.id) {
+            if !busy.insert(turn.session) || self.resting.contains(&turn.id) || !self.has_place(&turn) {
                 continue;
             }
             let (agent, id) = (Arc::clone(&self.agent), turn.id);
@@ -147,6 +147,13 @@ impl Serving {
             self.turns.insert(task.id(), turn);
         }
         Ok(())
+    }
+
+    /// Whether one more turn of this kind may run.
+    fn has_place(&self, turn: &TurnRow) -> bool {
+        let is_job = turn.channel == JOB_CHANNEL;
+        let running = self.turns.values().filter(|running| (running.channel == JOB_CHANNEL) == is_job).count();
+        running < if is_job { JOBS_AT_ONCE } else { TURNS_AT_ONCE }
     }
 
     /// A turn has ended, or cannot go on for now.

@@ -77,6 +77,13 @@ fn turns(home: &Home, session: &str) -> Vec<Value> {
     shown["turns"].as_array().unwrap().iter().map(|turn| turn["turn"].clone()).collect()
 }
 
+/// The tokens of the prompts of a session's replies.
+fn prompts(home: &Home, session: &str) -> Vec<u64> {
+    let shown = json(home, &["session", "show", session]);
+    let steps = shown["turns"].as_array().unwrap().iter().flat_map(|turn| turn["steps"].as_array().unwrap());
+    steps.filter_map(|step| step["usage"]["prompt_tokens"].as_u64()).collect()
+}
+
 #[test]
 fn jobs_are_added_shown_and_removed() {
     let home = Home::new();
@@ -176,7 +183,6 @@ fn a_job_cut_off_goes_on_as_one_turn() {
 fn every_run_begins_anew_and_none_overlaps() {
     let home = Home::new();
     home.run(&["job", "add", "count", "every 1 second", "count"]);
-    // A second message with the first one's text in its context would be another prompt.
     let script = [json!({"when": "^count", "text": "one"})];
     let mut serve = Serve::start(&home, &script);
     for _ in 0..2 {
@@ -184,6 +190,8 @@ fn every_run_begins_anew_and_none_overlaps() {
         serve.wait_for("of job/job-count done");
     }
     serve.stop();
+    let prompts = prompts(&home, "job-count");
+    assert!(prompts.len() >= 2 && prompts.iter().all(|tokens| *tokens == prompts[0]), "no run reads the last one's words: {prompts:?}");
     let before = turns(&home, "job-count").len();
     // The next one takes longer than the time between two.
     let slow = [json!({"when": "^count", "text": "a b c d e f g h", "delay_ms": 30_000})];

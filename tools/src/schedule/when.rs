@@ -51,7 +51,9 @@ impl When {
         }
         if let Some(rest) = lower.strip_prefix("in ") {
             let then = span(rest).and_then(|span| now.to_zoned(zone.clone()).checked_add(span).ok());
-            let then = then.map(|then| then.timestamp()).filter(|then| *then > now && then.duration_since(now) <= LONGEST);
+            // The journal keeps milliseconds.
+            let then = then.and_then(|then| Timestamp::from_millisecond(then.timestamp().as_millisecond()).ok());
+            let then = then.filter(|then| *then > now && then.duration_since(now) <= LONGEST);
             return then.map(Self::At).ok_or_else(|| not_understood(&words));
         }
         match lower.strip_prefix("every ").or_else(|| lower.starts_with("daily").then_some(lower.as_str())) {
