@@ -119,7 +119,9 @@ impl<'a> Run<'a> {
         let fresh: Vec<Found> = found.into_iter().filter(|note| !seen.contains(&&note.id)).collect();
         let content = message(&fresh);
         let piped = self.turn.data.is_some().then_some(PIPED);
-        let origin = listed(piped.into_iter().chain(fresh.iter().filter_map(|note| note.origin.as_deref())));
+        // What a job is to do may have been written by strangers, too.
+        let job = if self.is_job() { self.agent.store.job_origin(self.turn.id).await? } else { None };
+        let origin = listed(piped.into_iter().chain(job.as_deref()).chain(fresh.iter().filter_map(|note| note.origin.as_deref())));
         self.append(Step::Began { content, notes: fresh.into_iter().map(|note| note.id).collect(), from, origin }).await
     }
 

@@ -248,6 +248,11 @@ impl Store {
         .await
     }
 
+    /// Where the untrusted text came from that was in the context when the job was made that `turn` is a run of.
+    pub async fn job_origin(&self, turn: i64) -> Result<Option<String>, StoreError> {
+        self.run(move |connection| Ok(connection.prepare_cached(ORIGIN)?.query_row([turn], |row| row.get(0)).optional()?.flatten())).await
+    }
+
     /// The jobs that something is to be done about at `now`: due, or with a missed run to make up for and free. Paused ones are not.
     pub async fn due_jobs(&self, now: i64) -> Result<Vec<JobRow>, StoreError> {
         self.run(move |connection| jobs(connection, DUE, [now])).await
@@ -332,6 +337,8 @@ const DUE: &str = job_sql!(
 );
 
 const NEXT_DUE: &str = "SELECT min(next) FROM jobs WHERE enabled AND next IS NOT NULL";
+
+const ORIGIN: &str = "SELECT origin FROM jobs WHERE turn = ?1";
 
 const RUNS: &str = "SELECT due, at, state, why, turn FROM job_runs WHERE job = ?1 ORDER BY id DESC LIMIT ?2";
 

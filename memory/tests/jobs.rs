@@ -192,7 +192,12 @@ async fn by_hand_paused_and_removed() {
 async fn a_name_is_one_job_and_a_call_adds_one() {
     let store = Store::in_memory().unwrap();
     let keyed = |key: &str, name: &str| NewJob { key: Some(key.into()), ..job(name, JobKind::Prompt, Missed::Once) };
-    let first = store.add_job(keyed("7-call_1", "a")).await.unwrap();
+    let first = NewJob { origin: Some("https://example.org/".into()), ..keyed("7-call_1", "a") };
+    let first = store.add_job(first).await.unwrap();
+    store.fire(firing(&first, 100)).await.unwrap();
+    assert_eq!(store.job_origin(1).await.unwrap().as_deref(), Some("https://example.org/"));
+    assert_eq!(store.job_origin(2).await.unwrap(), None);
+    let first = store.job("a").await.unwrap().unwrap();
     assert_eq!(store.add_job(keyed("7-call_1", "b")).await.unwrap(), first);
     let taken = StoreError::JobExists { name: "a".into() };
     assert_eq!(store.add_job(keyed("7-call_2", "a")).await.unwrap_err(), taken);

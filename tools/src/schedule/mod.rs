@@ -14,7 +14,7 @@ pub use zone::{default_zone, find_zone};
 
 use agent::engine::ToolSchema;
 use agent::memory::{JOB_CHANNEL, JobKind, JobRow, Missed, Store, StoreError, job_session};
-use agent::{Effect, Tool, ToolContext, ToolError, ToolFuture};
+use agent::{Effect, Output, Tool, ToolContext, ToolError, ToolFuture};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -120,7 +120,7 @@ pub fn effect_of(arguments: &Value) -> Effect {
 }
 
 impl Schedule {
-    async fn add(&self, arguments: Arguments, context: &ToolContext) -> Result<String, ToolError> {
+    async fn add(&self, arguments: Arguments, context: &ToolContext) -> Result<Output, ToolError> {
         let Arguments { name, when, text, kind, zone, .. } = arguments;
         let when = when.ok_or_else(|| fail("`when` is missing: `in 20 minutes`, `every day at 9:00`, …"))?;
         let text = text.ok_or_else(|| fail("`text` is missing: what is to be said or done"))?;
@@ -140,44 +140,45 @@ impl Schedule {
             text: &text,
             to: self.asker(context).await?,
             missed: Missed::Once,
-            origin: None,
+            origin: context.foreign.clone(),
         };
         let new = wanted.checked((self.now)()).map_err(|error| fail(error.0))?;
         let job = self.store.add_job(new).await.map_err(told)?;
-        Ok(format!("added {}", line(&job)))
+        Ok(format!("added {}", line(&job)).into())
     }
 
-    async fn list(&self) -> Result<String, ToolError> {
+    async fn list(&self) -> Result<Output, ToolError> {
         let jobs = self.store.jobs().await.map_err(told)?;
         let lines: Vec<String> = jobs.iter().take(LISTED).map(line).collect();
-        Ok(match (lines.is_empty(), jobs.len() > LISTED) {
+        let text = match (lines.is_empty(), jobs.len() > LISTED) {
             (true, _) => "there are none".to_owned(),
             (false, false) => lines.join("\n"),
             (false, true) => format!("{}\nand {} more", lines.join("\n"), jobs.len() - LISTED),
-        })
+        };
+        Ok(Output { text, origin: jobs.into_iter().find_map(|job| job.origin) })
     }
 
-    async fn remove(&self, name: Option<String>, context: &ToolContext) -> Result<String, ToolError> {
+    async fn remove(&self, name: Option<String>, context: &ToolContext) -> Result<Output, ToolError> {
         let name = name.ok_or_else(|| fail("`name` is missing: the name of the job to remove"))?;
         let running = self.store.job(&name).await.map_err(told)?.is_some_and(|job| job.turn == Some(context.turn));
         if running {
             return Err(fail("a job cannot remove itself while it runs; tell the owner to run `paguro job rm`"));
         }
         match self.store.remove_job(&name, REMOVED).await.map_err(told)? {
-            true => Ok("removed".to_owned()),
+            true => Ok("removed".into()),
             false => Err(fail(format!("there is no job {name}; action list shows the names"))),
         }
     }
 
     /// The channel and the session that the call comes from; where that is a job, those that the job speaks to.
     async fn asker(&self, context: &ToolContext) -> Result<(String, String), ToolError> {
-        let turn = self.store.turn(context.turn).await.map_err(told)?.ok_or_else(|| fail("the turn is gone"))?;
-        if turn.channel != JOB_CHANNEL {
-            return Ok((turn.channel, turn.session_name));
+        let own = (context.channel.clone(), context.session.clone());
+        if context.channel != JOB_CHANNEL {
+            return Ok(own);
         }
         let jobs = self.store.jobs().await.map_err(told)?;
-        let job = jobs.into_iter().find(|job| job_session(&job.name) == turn.session_name);
-        Ok(job.map_or((turn.channel, turn.session_name), |job| (job.channel, job.session)))
+        let job = jobs.into_iter().find(|job| job_session(&job.name) == context.session);
+        Ok(job.map_or(own, |job| (job.channel, job.session)))
     }
 
     /// A name made of the first words of `text`.
@@ -224,8 +225,6 @@ pub fn in_zone(milliseconds: i64, zone: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agent::memory::Inbound;
-
     use super::*;
     use crate::testing::{Bench, wait};
 
@@ -236,14 +235,9 @@ mod tests {
     /// A bench whose turn is one of `channel/session`.
     fn bench(channel: &str, session: &str) -> (Bench, Schedule) {
         let mut bench = Bench::new();
-        bench.context.turn = turn(&bench.store, channel, session);
+        (bench.context.channel, bench.context.session) = (channel.into(), session.into());
         let tool = Schedule::new(bench.store.clone(), "Europe/Berlin".into(), now);
         (bench, tool)
-    }
-
-    fn turn(store: &Store, channel: &str, session: &str) -> i64 {
-        let message = Inbound { channel: channel.into(), session: session.into(), text: "hi".into(), ..Inbound::default() };
-        wait(store.accept(message)).unwrap().turn
     }
 
     #[test]
@@ -254,7 +248,7 @@ mod tests {
             call += 1;
             bench.context.key = format!("7-call_{call}");
             let result = bench.run(&tool, arguments.clone());
-            assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.0.as_str()), expected, "{arguments}");
+            assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.text.as_str()), expected, "{arguments}");
         };
         check(json!({"action": "list"}), Ok("there are none"));
         check(
@@ -304,11 +298,17 @@ mod tests {
         wait(bench.store.fire(by_hand(&disk, now(), |_| unreachable!()))).unwrap();
         bench.context.turn = wait(bench.store.job("disk")).unwrap().unwrap().turn.unwrap();
         bench.context.key = "other".into();
+        (bench.context.channel, bench.context.session) = (JOB_CHANNEL.into(), job_session("disk"));
+        bench.context.foreign = Some("https://example.org/".into());
         bench.run(&tool, json!({"action": "add", "when": "in 1 hour", "text": "look again", "name": "again"})).unwrap();
         let again = wait(bench.store.job("again")).unwrap().unwrap();
         assert_eq!((again.channel.as_str(), again.session.as_str()), ("telegram", "anna"));
+        // What strangers may have written stays theirs.
+        assert_eq!(again.origin.as_deref(), Some("https://example.org/"));
+        let arguments = json!({"action": "list"});
+        assert_eq!(wait(tool.run(&arguments, &bench.context)).unwrap().origin, again.origin);
         let error = bench.run(&tool, json!({"action": "remove", "name": "disk"})).unwrap_err();
-        assert!(error.0.starts_with("a job cannot remove itself"), "{error}");
+        assert!(error.text.starts_with("a job cannot remove itself"), "{error}");
     }
 
     #[test]
