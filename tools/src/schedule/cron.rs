@@ -40,7 +40,10 @@ impl Cron {
             let mut alone = ["*"; FIELDS.len()];
             alone[index] = fields[index];
             if parser.parse(&alone.join(" ")).is_err() {
-                return Err(WhenError(format!("the {name} `{}` in `{line}` is none; it takes {takes}", fields[index])));
+                return Err(WhenError(format!(
+                    "the {name} `{}` in `{line}` is none; it takes {takes}, also as `1,2`, `1-5` and `*/2`",
+                    fields[index]
+                )));
             }
         }
         parser.parse(line).map(Self).map_err(|error| WhenError(format!("`{line}` is not cron: {error}")))

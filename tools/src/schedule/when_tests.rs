@@ -147,3 +147,76 @@ fn what_is_wrong_is_named() {
     check("@never", &["`@never`", "@daily"]);
     check(&"x".repeat(300), &["300 characters"]);
 }
+
+#[test]
+fn no_words_are_too_strange() {
+    const PIECES: [&str; 44] = [
+        "0",
+        "9",
+        "59",
+        "60",
+        "7",
+        "31",
+        "99999999999",
+        "*",
+        "*/5",
+        "1-5",
+        "5-1",
+        "1,2,",
+        "/",
+        "-",
+        "L",
+        "W",
+        "15W",
+        "#",
+        "6#3",
+        "5L",
+        "?",
+        "+",
+        "@",
+        "@daily",
+        "mon",
+        "jan",
+        "every",
+        "in",
+        "at",
+        "tomorrow",
+        "day",
+        "minutes",
+        "hours",
+        "9:00",
+        "pm",
+        "2027-03-28",
+        "T",
+        "Z",
+        "+99:99",
+        "-",
+        "ü",
+        "\u{0}",
+        "½",
+        "noon",
+    ];
+    // A generator of Knuth's; the same numbers each time.
+    let mut state = 1_u64;
+    let mut below = |most: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % most
+    };
+    let (zone, now) = (berlin(), NOW.parse().unwrap());
+    let mut good = 0;
+    for _ in 0..30_000 {
+        let mut words = String::new();
+        for _ in 0..=below(6) {
+            words += PIECES[usize::try_from(below(PIECES.len() as u64)).unwrap()];
+            if below(4) > 0 {
+                words.push(' ');
+            }
+        }
+        if let Ok(when) = When::parse(&words, &zone, now) {
+            good += 1;
+            let moments = when.upcoming(now, now, &zone, 2);
+            assert!(moments.iter().all(|moment| *moment > now) && moments.is_sorted(), "{words}: {moments:?}");
+        }
+    }
+    assert!(good > 100, "only {good} could be read: the pieces say nothing");
+}
