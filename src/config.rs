@@ -26,6 +26,7 @@ pub struct Config {
     pub sampling: engine::Sampling,
     pub limits: Limits,
     pub tools: Tools,
+    pub schedule: Schedule,
     pub telegram: Telegram,
     pub chat: Chat,
     pub policy: Vec<Rule>,
@@ -194,6 +195,14 @@ impl Default for Tools {
     }
 }
 
+/// When jobs run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    /// The time zone that times are in, by its IANA name; without it the machine's.
+    pub zone: Option<String>,
+}
+
 /// Read so that a file for the always-on process is also good here; used by `serve`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -259,6 +268,9 @@ impl Config {
                 return Err(format!("`{key}` is {value}; give a number from {least} to {most}"));
             }
         }
+        if let Some(zone) = &self.schedule.zone {
+            tools::schedule::find_zone(zone).map_err(|error| format!("`schedule.zone`: {error}"))?;
+        }
         if self.engine.workers.len() > MOST_WORKERS {
             return Err(format!("`engine.workers` names {} workers; give at most {MOST_WORKERS}", self.engine.workers.len()));
         }
@@ -290,7 +302,7 @@ pub const MODELS_TOKEN: &str = "PAGURO_MODELS_TOKEN";
 fn override_of((name, value): (String, String)) -> Option<(String, String, String, String)> {
     let rest = name.strip_prefix("PAGURO_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
-    let known = ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "telegram", "chat"].contains(&section);
+    let known = ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "schedule", "telegram", "chat"].contains(&section);
     let is_secret = name == TELEGRAM_TOKEN || name == MODELS_TOKEN;
     (known && !is_secret).then(|| (name.clone(), section.to_owned(), key.to_owned(), value))
 }
@@ -375,6 +387,9 @@ pub const TEMPLATE: &str = "\
 # token_file = \"telegram.token\"
 # owners = [123456789]
 # api_url = \"https://api.telegram.org\"
+
+[schedule]
+# zone = \"Europe/Berlin\"       # of the times that jobs run at; by default the machine's
 
 [tools]
 # workspace = \"workspace\"      # the only folder that the tools may read and write

@@ -72,8 +72,14 @@ pub fn of_error(error: &anyhow::Error) -> (u8, &'static str) {
         Some(EngineError::Worker { .. }) => (FAILED, "worker"),
         Some(EngineError::LoadCancelled) => (INTERRUPTED, "interrupted"),
         Some(_) => (FAILED, "model"),
-        None if matches!(error.downcast_ref(), Some(StoreError::AmbiguousSession { .. })) => (BAD_INPUT, "bad_input"),
+        None if error.downcast_ref().is_some_and(is_of_input) => (BAD_INPUT, "bad_input"),
         None if error.is::<StoreError>() => (FAILED, "memory"),
         None => (FAILED, code),
     }
+}
+
+/// Whether the store refused what was asked of it, and nothing is wrong with it.
+fn is_of_input(error: &StoreError) -> bool {
+    use StoreError::{AmbiguousSession, JobExists, TooManyJobs};
+    matches!(error, AmbiguousSession { .. } | JobExists { .. } | TooManyJobs { .. })
 }

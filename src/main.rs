@@ -91,6 +91,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Memory(command) => commands::memory::run(&command).await,
             Command::Session(command) => commands::session::run(&command).await,
             Command::Approvals(args) => commands::approvals::run(args).await,
+            Command::Job(command) => commands::job::run(command).await,
+            Command::Serve(args) => commands::serve::run(args).await,
             Command::Config(command) => commands::config::run(&command),
             Command::Doctor(list) => commands::doctor::run(&list).await,
             Command::Worker(args) => commands::worker::run(&args).await,

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, Event, KeepRule, Limits, Settings, Spawn, Stage, Toolbox};
+use agent::{Agent, Event, KeepRule, Limits, Settings, Spawn, Stage, Tool, Toolbox};
 use anyhow::Result;
 use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
 use memory::Store;
 use tokio::sync::mpsc;
-use tools::{OutputFolder, Workspace};
+use tools::{OutputFolder, Workspace, schedule};
 
 use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
@@ -31,9 +31,6 @@ const IMPATIENCE: Duration = Duration::from_millis(700);
 
 /// The model inside the executable.
 static DEMO: &[u8] = include_bytes!("../models/demo/demo.gguf");
-
-/// What it is called.
-const DEMO_NAME: &str = "demo";
 
 /// What every command starts from.
 pub struct Context {
@@ -165,7 +162,7 @@ pub async fn plan(options: LoadOptions) -> Result<Plan> {
 }
 
 fn demo() -> ModelSource {
-    ModelSource::Embedded { name: DEMO_NAME, bytes: DEMO }
+    ModelSource::Embedded { name: "demo", bytes: DEMO }
 }
 
 /// Ctrl-C, and the signals that end a program, as an [`Interrupt`]: what runs is stopped and its children with it. If the program is
@@ -256,8 +253,7 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     let workspace = context.open_workspace()?;
     let output = OutputFolder::new(workspace.clone());
     let shown = limits.shown_tokens(engine.info().context) as usize;
-    let is_demo = engine.info().name == DEMO_NAME;
-    let toolbox = toolbox(workspace, store.clone(), shown, is_demo)?;
+    let toolbox = toolbox(workspace, store.clone(), shown, more_tools(context, turn, &store)?)?;
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
@@ -273,15 +269,20 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     Ok(Agent::new(engine, store, toolbox, settings))
 }
 
-/// The built-in tools; `output_tokens` of a result are shown to the model.
-///
-/// The demo model knows just the first eight: it was trained on these.
-pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize, is_demo: bool) -> Result<Toolbox> {
-    let mut all = tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) });
-    if !is_demo {
-        all.push(Box::new(Spawn));
+/// The tools beside those that every model has. The demo model was trained on exactly those, in their order, so it gets no others.
+fn more_tools(context: &Context, turn: &TurnArgs, store: &Store) -> Result<Vec<Box<dyn Tool>>> {
+    if matches!(context.source(turn.model.as_deref())?, ModelSource::Embedded { .. }) {
+        return Ok(Vec::new());
     }
-    Ok(Toolbox::checked(all)?)
+    let zone = schedule::default_zone(context.config.schedule.zone.as_deref()).map_err(|error| BadInput(error.0))?;
+    Ok(vec![Box::new(schedule::Schedule::new(store.clone(), zone, jiff::Timestamp::now)), Box::new(Spawn)])
+}
+
+/// The built-in tools, then `more`; `output_tokens` of a result are shown to the model.
+pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize, more: Vec<Box<dyn Tool>>) -> Result<Toolbox> {
+    let mut tools = tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) });
+    tools.extend(more);
+    Ok(Toolbox::checked(tools)?)
 }
 
 /// How a rule is kept that the owner has agreed to: in front of the others in the configuration.
@@ -325,8 +326,10 @@ mod tests {
     #[tokio::test]
     async fn block_and_tools_are_few_tokens() {
         let folder = tempfile::tempdir().unwrap();
-        let tools =
-            toolbox(Workspace::open(folder.path()).unwrap(), Store::in_memory().unwrap(), tools::DEFAULT_OUTPUT_TOKENS, false).unwrap();
+        let store = Store::in_memory().unwrap();
+        let schedule = schedule::Schedule::new(store.clone(), "UTC".into(), jiff::Timestamp::now);
+        let more: Vec<Box<dyn Tool>> = vec![Box::new(schedule), Box::new(Spawn)];
+        let tools = toolbox(Workspace::open(folder.path()).unwrap(), store, tools::DEFAULT_OUTPUT_TOKENS, more).unwrap();
         let engine = Engine::load(LoadOptions::new(demo()), |_| ControlFlow::Continue(())).await.unwrap();
         let texts = vec![agent::SYSTEM_BLOCK.to_owned(), serde_json::to_string(&tools.schemas()).unwrap()];
         let counts = engine.count_tokens(texts).await.unwrap();

@@ -16,7 +16,7 @@ mod tool;
 
 pub use agent::{Agent, AgentError, LONGEST_TURN, Limits, Outcome, Overflow, Settings, parse_steps};
 pub use approval::{CallFacts, Decision, Rule, Verdict, call_hash, decide, propose};
-pub use context::{SYSTEM_BLOCK, user_message};
+pub use context::{NOTHING, SYSTEM_BLOCK, says_nothing, user_message};
 pub use event::{Event, Stage, TurnResult, TurnTimings};
 pub use next::{Failure, Next, next};
 pub use prompt::Filling;

@@ -42,9 +42,11 @@ impl Run<'_> {
         let content = message(&fresh);
         let piped = self.turn.data.is_some().then_some(PIPED);
         let given = self.task.as_ref().and_then(|task| task.origin.as_deref());
+        // What a job is to do may have been written by strangers, too.
+        let job = if self.is_job() { self.agent.store.job_origin(self.turn.id).await? } else { None };
         let summarised = summary.as_ref().and_then(|summary| summary.origin.as_deref());
         let noted = fresh.iter().filter_map(|note| note.origin.as_deref());
-        let origin = listed(piped.into_iter().chain(given).chain(summarised).chain(noted));
+        let origin = listed(piped.into_iter().chain(given).chain(job.as_deref()).chain(summarised).chain(noted));
         let notes = fresh.iter().map(|note| note.id.clone()).collect();
         self.append(Step::Began { content, notes, from, summary: summary.map(|summary| summary.upto), origin }).await
     }
@@ -175,6 +177,9 @@ impl Run<'_> {
 
     /// The finished turns before this one, oldest first, read from the journal once.
     pub(crate) async fn history(&mut self) -> Result<&[Past], AgentError> {
+        if self.is_job() {
+            return Ok(&[]);
+        }
         if self.history.is_none() {
             let rows = self.agent.store.history(self.turn.session, HISTORY_TURNS).await?;
             let parse = |(row, steps): (TurnRow, Vec<StepRow>)| Ok((parse_steps(row.id, steps)?, row)).map(|(s, r)| (r, s));

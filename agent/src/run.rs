@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use engine::{Delta, EngineError, Finish, Request, ToolCall};
-use memory::{Outbound, StoreError, TurnRow, TurnState};
+use engine::{Delta, EngineError, Finish, Priority, Request, ToolCall};
+use memory::{JOB_CHANNEL, Outbound, StoreError, TurnRow, TurnState};
 use tokio::sync::mpsc;
 
 use crate::agent::{Agent, AgentError, Outcome, append};
 use crate::approval::{CallFacts, Decision, Rule, Verdict, call_hash, decide, propose};
+use crate::context::says_nothing;
 use crate::event::{Event, Stage, TurnResult, TurnTimings};
 use crate::next::{Failure, Next, next};
 use crate::question::{Question, Scope};
@@ -134,6 +135,7 @@ impl<'a> Run<'a> {
         let request = Request {
             messages: self.prompt().await?,
             transcript: Some(transcript_name(&self.turn.channel, &self.turn.session_name)),
+            priority: if self.place().0 == JOB_CHANNEL { Priority::Background } else { Priority::Interactive },
             tools: self.tools(),
             sampling: self.agent.settings.sampling.clone(),
             max_tokens: Some(self.tokens_left()),
@@ -333,12 +335,18 @@ impl<'a> Run<'a> {
         self.finish(failure.sentence().to_owned(), Some(failure)).await
     }
 
-    /// Outcome and outbound message in one transaction; the message's id in the outbox.
+    /// Outcome and outbound message in one transaction; the message's id in the outbox. A job may have nothing to say.
     async fn record(&self, state: TurnState, text: &str) -> Result<Option<i64>, AgentError> {
+        let silent = self.is_job() && state == TurnState::Done && says_nothing(text);
         let text = self.agent.settings.secrets.redact(text);
         // A task's result goes to the call that started it.
-        let outbound = self.task.is_none().then(|| Outbound { text: text.clone() });
+        let outbound = (self.task.is_none() && !silent).then(|| Outbound { text: text.clone() });
         Ok(self.agent.store.finish(self.turn.id, state, text, outbound).await?)
+    }
+
+    /// Nobody waits for a job's turn, and it begins anew each time: what its last runs said is for people to read.
+    pub(crate) fn is_job(&self) -> bool {
+        self.turn.channel == JOB_CHANNEL
     }
 
     /// Ends the turn with a reply, or with the sentence of a failure in its place.
@@ -390,7 +398,7 @@ impl<'a> Run<'a> {
     }
 
     fn effect(&self, call: &ToolCall) -> Option<Effect> {
-        self.agent.toolbox.get(&call.name).map(crate::Tool::effect)
+        self.agent.toolbox.get(&call.name).map(|tool| tool.effect_of(&call.arguments))
     }
 
     pub(crate) async fn append(&mut self, step: Step) -> Result<(), AgentError> {

@@ -93,6 +93,10 @@ pub trait Tool: Send + Sync {
     fn leads_to(&self, _arguments: &Value) -> Option<String> {
         None
     }
+    /// The effect of one call, where some calls do less than others.
+    fn effect_of(&self, _arguments: &Value) -> Effect {
+        self.effect()
+    }
     /// Runs a call whose arguments fit the schema.
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a>;
 }

@@ -45,6 +45,12 @@ pub enum StoreError {
     NoSuchSession { session: i64 },
     #[error("several sessions are called {name:?}; name one of {}", candidates.join(", "))]
     AmbiguousSession { name: String, candidates: Vec<String> },
+    #[error("there is no job {name}")]
+    NoSuchJob { name: String },
+    #[error("there is a job {name} already; remove it first, or choose another name")]
+    JobExists { name: String },
+    #[error("there are {limit} jobs already; remove some first")]
+    TooManyJobs { limit: usize },
     #[error("there is no outgoing message {id}")]
     NoSuchOutbound { id: i64 },
     #[error("the {what} has {bytes} bytes and at most {limit} can be stored; shorten it")]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Failure;
-use crate::{Store, StoreError, limits};
+use crate::{Store, StoreError, jobs, limits};
 
 /// A message that came in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,8 @@ pub struct OutboundRow {
     pub text: String,
     /// When it was written; RFC 3339, UTC.
     pub at: String,
+    /// The session that it comes from, where that is another one: a job's.
+    pub from: Option<String>,
 }
 
 /// The journal.
@@ -134,7 +136,9 @@ impl Store {
         if let Some(data) = &inbound.data {
             limits::check("data", data, limits::TEXT_BYTES)?;
         }
-        self.run(move |connection| transact(connection, |transaction| accept(transaction, &inbound))).await
+        let accepted = self.run(move |connection| transact(connection, |transaction| accept(transaction, &inbound))).await?;
+        self.changed();
+        Ok(accepted)
     }
 
     /// Unfinished turns, oldest first, of all sessions or of those called `session` (`name` or `channel/name`);
@@ -171,7 +175,8 @@ impl Store {
     }
 
     /// Ends an open turn as `Done` or `Failed`: its outcome and, if there is one, the message to be sent, in one transaction.
-    /// Returns the message's number for [`Store::confirm`].
+    /// Returns the message's number for [`Store::confirm`]. What a job's turn says goes to the session that asked for the job, and
+    /// one that fails like the last one says nothing.
     pub async fn finish(
         &self,
         turn: i64,
@@ -193,8 +198,9 @@ impl Store {
                 if ended == 0 {
                     return Err(not_open(transaction, turn));
                 }
+                let Some(job) = jobs::finished(transaction, turn, state)? else { return Ok(None) };
                 let Some(outbound) = outbound else { return Ok(None) };
-                let number = transaction.prepare_cached(SEND)?.query_row(params![turn, outbound.text], |row| row.get(0))?;
+                let number = transaction.prepare_cached(SEND)?.query_row(params![turn, outbound.text, job], |row| row.get(0))?;
                 Ok(Some(number))
             })
         })
@@ -303,7 +309,7 @@ const FINISH: &str = "UPDATE turns SET state = ?2, outcome = ?3, finished = strf
      WHERE id = ?1 AND finished IS NULL";
 
 const SEND: &str = "INSERT INTO outbox (turn, session, channel, text)
-     SELECT t.id, s.id, s.channel, ?2 FROM turns t JOIN sessions s ON s.id = t.session WHERE t.id = ?1 RETURNING id";
+     SELECT t.id, s.id, s.channel, ?2 FROM turns t JOIN sessions s ON s.id = coalesce(?3, t.session) WHERE t.id = ?1 RETURNING id";
 
 const CONFIRM: &str = "UPDATE outbox SET platform_id = coalesce(platform_id, ?2),
      sent = coalesce(sent, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) WHERE id = ?1";
@@ -311,7 +317,8 @@ const CONFIRM: &str = "UPDATE outbox SET platform_id = coalesce(platform_id, ?2)
 macro_rules! unsent_sql {
     ($of:literal) => {
         concat!(
-            "SELECT o.id, o.turn, s.id, s.name, o.channel, o.text, o.at FROM outbox o JOIN sessions s ON s.id = o.session
+            "SELECT o.id, o.turn, s.id, s.name, o.channel, o.text, o.at, CASE WHEN f.id <> s.id THEN f.name END
+             FROM outbox o JOIN sessions s ON s.id = o.session JOIN turns t ON t.id = o.turn JOIN sessions f ON f.id = t.session
              WHERE ",
             $of,
             " = ?1 AND o.sent IS NULL ORDER BY o.id LIMIT ?2"
@@ -341,7 +348,7 @@ pub(crate) fn append_step(transaction: &Transaction<'_>, turn: i64, kind: &str, 
     added.ok_or_else(|| not_open(transaction, turn))
 }
 
-fn accept(transaction: &Transaction<'_>, inbound: &Inbound) -> Result<Accepted, Failure> {
+pub(crate) fn accept(transaction: &Transaction<'_>, inbound: &Inbound) -> Result<Accepted, Failure> {
     let Inbound { channel, session, platform_id, text, data, parent, task } = inbound;
     if let Some(platform_id) = platform_id {
         let accepted = transaction
@@ -398,6 +405,7 @@ fn outbounds(connection: &Connection, sql: &str, params: impl Params) -> Result<
             channel: row.get(4)?,
             text: row.get(5)?,
             at: row.get(6)?,
+            from: row.get(7)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

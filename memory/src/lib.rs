@@ -7,6 +7,7 @@
 mod conversation;
 mod database;
 mod error;
+mod jobs;
 mod journal;
 pub mod limits;
 mod lock;
@@ -21,6 +22,7 @@ mod vectors;
 
 pub use conversation::SummaryRow;
 pub use error::StoreError;
+pub use jobs::{Fired, Firing, JOB_CHANNEL, JobKind, JobRow, JobRunRow, Missed, NewJob, RunState, Start, job_session};
 pub use journal::{Accepted, Inbound, Outbound, OutboundRow, StepRow, TurnRow, TurnState};
 pub use recall::{Found, Note, NotePage, NoteRow};
 pub use session::SessionRow;

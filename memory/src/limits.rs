@@ -27,6 +27,21 @@ pub const LIST_ROWS: usize = 1_000;
 /// Notes that stand in every new context. More can be pinned; the oldest this many stand there.
 pub const PINNED: usize = 50;
 
+/// Jobs. One more is refused, unless another never runs again: that one makes room.
+pub const JOBS: usize = 500;
+
+/// Bytes of a job's text. More is refused.
+pub const JOB_BYTES: usize = 64 << 10;
+
+/// Runs of a job that are remembered; of more, the newest.
+pub const JOB_RUNS: usize = 100;
+
+/// Finished turns of a job that are kept; of more, the newest, and those whose message has not been delivered.
+pub const JOB_TURNS: usize = 200;
+
+/// Turns of a job that one firing forgets at most.
+pub const JOB_TURNS_AT_ONCE: usize = 50;
+
 /// Words of a query that count; later ones are ignored.
 pub const QUERY_WORDS: usize = 32;
 

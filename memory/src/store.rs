@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::database::{self, Database};
 use crate::error::Failure;
@@ -27,6 +27,7 @@ struct Thread {
     // Both are `Some` until the drop.
     mailbox: Option<mpsc::Sender<Command>>,
     join: Option<JoinHandle<()>>,
+    changed: watch::Sender<()>,
 }
 
 impl Drop for Thread {
@@ -58,6 +59,16 @@ impl Store {
         self.command(|database| database::check(&database.connection, &database.path)).await
     }
 
+    /// Tells of new messages and changed jobs: whoever runs them waits for this instead of looking again and again.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.thread.changed.subscribe()
+    }
+
+    pub(crate) fn changed(&self) {
+        self.thread.changed.send_replace(());
+    }
+
     fn start(mut database: Database) -> Result<Self, StoreError> {
         let (mailbox, mut commands) = mpsc::channel::<Command>(limits::MAILBOX);
         let path = database.path.clone();
@@ -69,7 +80,7 @@ impl Store {
                 }
             })
             .map_err(|error| StoreError::Database { path, reason: error.to_string() })?;
-        Ok(Self { thread: Arc::new(Thread { mailbox: Some(mailbox), join: Some(join) }) })
+        Ok(Self { thread: Arc::new(Thread { mailbox: Some(mailbox), join: Some(join), changed: watch::Sender::new(()) }) })
     }
 
     /// Runs `work` on the memory thread, after what was asked for before. Waits while the mailbox is full.

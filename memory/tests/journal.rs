@@ -86,6 +86,7 @@ async fn one_turn_from_message_to_confirmation() {
         channel: "telegram".into(),
         text: "a line".into(),
         at: unsent[0].at.clone(),
+        from: None,
     };
     assert_eq!(unsent, [expected]);
     assert_eq!(store.unsent_of(session).await.unwrap(), unsent);

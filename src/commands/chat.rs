@@ -12,7 +12,7 @@ use crate::exit::Interrupted;
 use crate::parts::{self, Context};
 
 /// The conversation that `chat` goes on with unless another is named.
-const SESSION: &str = "main";
+pub const SESSION: &str = "main";
 
 pub async fn run(args: TurnArgs) -> Result<ExitCode> {
     let session = parts::session_name(Some(args.session.as_deref().unwrap_or(SESSION)))?;

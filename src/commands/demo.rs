@@ -78,7 +78,7 @@ pub async fn run() -> Result<ExitCode> {
 }
 
 fn arguments() -> TurnArgs {
-    TurnArgs { session: None, approve: Approve::Deny, model: None, max_steps: None, max_tokens: None, timeout: None }
+    TurnArgs { approve: Approve::Deny, ..TurnArgs::of_model(Some("demo".to_owned())) }
 }
 
 async fn agent(context: &Context) -> Result<Agent> {

@@ -10,6 +10,7 @@ mod errors;
 #[path = "../../engine/tests/support/mod.rs"]
 mod ggufs;
 mod hub;
+mod jobs;
 mod measure;
 mod models;
 mod notes;

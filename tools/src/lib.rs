@@ -1,4 +1,4 @@
-//! What the agent may do to the world: run commands, read and write files of one workspace, remember.
+//! What the agent may do to the world: run commands, read and write files of one workspace, remember, do things later.
 //!
 //! Every tool is one file: its name, its schema, the words the model reads, its run, its tests. Deliberately not here: whether a call
 //! may run (`agent` decides) and how much of a result the model is shown ([`OutputFolder::fit`] cuts where the agent says).
@@ -13,6 +13,7 @@ mod output;
 mod read_file;
 mod recall;
 mod remember;
+pub mod schedule;
 mod search_files;
 mod shell;
 mod text;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use agent::memory::Store;
 use agent::{Effect, Tool};
+use serde_json::Value;
 
 pub use output::OutputFolder;
 pub use shell::Environment;
@@ -67,7 +69,7 @@ impl Settings {
     }
 }
 
-/// The built-in tools, always in the same order: the model's frozen system block lists them. Their runs need a tokio
+/// The built-in tools that every model has, always in the same order: the model's frozen system block lists them. Their runs need a tokio
 /// runtime with I/O and time.
 #[must_use]
 pub fn builtin(settings: &Settings) -> Vec<Box<dyn Tool>> {
@@ -97,9 +99,12 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("recall", Effect::Read),
 ];
 
-/// The declared effect of the built-in tool `name`; `None` if there is none of that name.
+/// The effect of a call of the built-in tool `name`, [`schedule::Schedule`] included; `None` if there is none of that name.
 #[must_use]
-pub fn effect_of(name: &str) -> Option<Effect> {
+pub fn effect_of(name: &str, arguments: &Value) -> Option<Effect> {
+    if name == schedule::NAME {
+        return Some(schedule::effect_of(arguments));
+    }
     EFFECTS.iter().find(|(tool, _)| *tool == name).map(|(_, effect)| *effect)
 }
 
@@ -134,7 +139,10 @@ mod tests {
         let effects: Vec<_> = tools.iter().map(|tool| (tool.schema().name, tool.effect())).collect();
         let listed: Vec<_> = EFFECTS.iter().map(|(name, effect)| ((*name).to_owned(), *effect)).collect();
         assert_eq!(listed, effects);
-        assert_eq!([effect_of("shell"), effect_of("recall"), effect_of("fly")], [Some(Effect::Write), Some(Effect::Read), None]);
+        assert_eq!(
+            ["shell", "recall", "schedule", "fly"].map(|name| effect_of(name, &Value::Null)),
+            [Some(Effect::Write), Some(Effect::Read), Some(Effect::Write), None]
+        );
     }
 
     /// The system block has 3,000 tokens for persona, tools and rules. JSON text has about three bytes a token.

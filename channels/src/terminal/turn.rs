@@ -13,7 +13,7 @@ use super::printer::Printer;
 use super::session;
 use super::settings::{Format, Interrupt};
 use super::status::TICK;
-use super::tool_lines::call_line;
+use super::tool_lines::{call_line, one_line};
 
 /// Events that wait to be shown; the turn waits for room.
 const EVENTS: usize = 64;
@@ -98,7 +98,11 @@ pub async fn deliver_unsent<O: Write, E: Write>(agent: &Agent, session: &str, pr
             return Ok(());
         }
         for row in unsent {
-            printer.notice("a reply that was not shown before:").map_err(DeliverError::Output)?;
+            let what = match &row.from {
+                Some(session) => format!("from {}:", one_line(session)),
+                None => "a reply that was not shown before:".to_owned(),
+            };
+            printer.notice(&what).map_err(DeliverError::Output)?;
             // Where a script reads, only the reply that it asked for goes.
             let shown = if printer.screen().stdout_is_terminal { printer.say(&row.text) } else { printer.notice(&row.text) };
             shown.map_err(DeliverError::Output)?;
