@@ -103,7 +103,8 @@ impl Workspace {
         // What is not there yet is made in the nearest folder that is.
         let there = relative.ancestors().find(|place| self.root.join(place).symlink_metadata().is_ok())?;
         let behind = relative.strip_prefix(there).ok()?;
-        let place = self.root.join(there).canonicalize().unwrap_or_else(|_| PathBuf::from("/")).join(behind);
+        let found = self.root.join(there).canonicalize().unwrap_or_else(|_| PathBuf::from("/"));
+        let place: PathBuf = found.join(behind).components().collect(); // an empty rest would leave a slash
         let inside = place.strip_prefix(&self.root).unwrap_or(&place);
         (inside != relative).then(|| inside.to_string_lossy().into_owned())
     }
