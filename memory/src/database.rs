@@ -168,7 +168,7 @@ mod tests {
         check("synchronous", "2");
         check("foreign_keys", "1");
         check("secure_delete", "1");
-        check("user_version", "1");
+        check("user_version", &crate::schema::MIGRATIONS.len().to_string());
         check("application_id", "1348560757");
     }
 }

@@ -7,6 +7,7 @@
 mod conversation;
 mod database;
 mod error;
+mod files;
 mod journal;
 pub mod limits;
 mod lock;
@@ -14,6 +15,7 @@ mod query;
 mod recall;
 mod schema;
 mod session;
+mod skills;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,9 @@ mod vectors;
 
 pub use conversation::SummaryRow;
 pub use error::StoreError;
+pub use files::{FileChange, KeptHash};
 pub use journal::{Accepted, Inbound, Outbound, OutboundRow, StepRow, TurnRow, TurnState};
 pub use recall::{Found, Note, NotePage, NoteRow};
 pub use session::SessionRow;
+pub use skills::AcceptedSkill;
 pub use store::Store;

@@ -8,8 +8,12 @@ use crate::StoreError;
 use crate::error::Failure;
 
 /// The migrations, oldest first. The n-th takes a database from `user_version` n-1 to n; one that was released never changes.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_journal_and_recall.sql"), include_str!("../migrations/0002_trust_and_tasks.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_journal_and_recall.sql"),
+    include_str!("../migrations/0002_trust_and_tasks.sql"),
+    include_str!("../migrations/0004_files.sql"),
+    include_str!("../migrations/0005_skills.sql"),
+];
 
 /// Written into every database of ours by the first migration.
 const APPLICATION_ID: i64 = 0x5061_6775;
