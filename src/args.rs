@@ -35,6 +35,9 @@ pub enum Command {
     /// Conversations
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Instructions for kinds of tasks, and what you have accepted of them
+    #[command(subcommand)]
+    Skill(SkillCommand),
     /// The configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -288,14 +291,40 @@ pub enum SessionCommand {
         /// Where to; without it standard output
         file: Option<PathBuf>,
     },
-    /// Take the last turn out of the conversation
+    /// Take the last turn out of the conversation and bring back the files that it changed
     Undo {
         /// The session
         name: String,
+        /// Also files that somebody else has changed since; what they are now is kept
+        #[arg(long)]
+        force: bool,
     },
     /// Remove a conversation
     Rm {
         /// The session
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SkillCommand {
+    /// Show the skills and AGENTS.md, and whether you have accepted them as they are
+    List(ListArgs),
+    /// Show a skill's text, or how it has changed since you accepted it
+    Show {
+        /// The skill, or AGENTS.md
+        name: String,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Accept a skill as it is now: its text may tell the model what to do
+    Accept {
+        /// The skill, or AGENTS.md
+        name: String,
+    },
+    /// Accept a skill no longer
+    Forget {
+        /// The skill, or AGENTS.md
         name: String,
     },
 }

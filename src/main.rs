@@ -89,6 +89,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Model(command) => commands::model::run(&command).await,
             Command::Memory(command) => commands::memory::run(&command).await,
             Command::Session(command) => commands::session::run(&command).await,
+            Command::Skill(command) => commands::skill::run(&command).await,
             Command::Config(command) => commands::config::run(&command),
             Command::Doctor(list) => commands::doctor::run(&list).await,
             Command::Worker(args) => commands::worker::run(&args).await,

@@ -13,7 +13,7 @@ use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
 use memory::Store;
 use tokio::sync::mpsc;
-use tools::{OutputFolder, Workspace};
+use tools::{Kept, OutputFolder, Skills, Workspace};
 
 use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
@@ -66,6 +66,16 @@ impl Context {
             }
         }
         Ok(workspace)
+    }
+
+    /// Where the file tools keep what they overwrite.
+    pub fn kept(&self, store: &Store) -> Kept {
+        Kept::new(self.home.data.join("kept"), self.config.tools.undo_mb << 20, store.clone())
+    }
+
+    /// The skills of `workspace` and of the home.
+    pub fn skills(&self, workspace: Workspace, store: &Store) -> Skills {
+        Skills::new(workspace, self.home.data.join("skills"), store.clone())
     }
 
     /// Which model is meant: `--model`, else the configured one, else the demo model.
@@ -248,21 +258,24 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     };
     let workspace = context.open_workspace()?;
     let output = OutputFolder::new(workspace.clone());
-    let shown = limits.shown_tokens(engine.info().context) as usize;
-    let toolbox = toolbox(workspace, store.clone(), shown)?;
+    let skills = context.skills(workspace.clone(), &store);
+    let tools = tools::Settings {
+        output_tokens: limits.shown_tokens(engine.info().context) as usize,
+        skills: Some(skills.clone()),
+        ..tools::Settings::new(workspace, store.clone(), context.kept(&store))
+    };
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
         sampling: context.config.sampling.clone(),
         clock,
         overflow: Box::new(move |key, text, bytes| output.fit(key, text, bytes)),
+        block_tail: Box::new(move || {
+            let skills = skills.clone();
+            Box::pin(async move { skills.block().await })
+        }),
     };
-    Ok(Agent::new(engine, store, toolbox, settings))
-}
-
-/// The built-in tools; `output_tokens` of a result are shown to the model.
-pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize) -> Result<Toolbox> {
-    Ok(Toolbox::checked(tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) }))?)
+    Ok(Agent::new(engine, store, Toolbox::checked(tools::builtin(&tools))?, settings))
 }
 
 /// The local time in words, for the tail of a message.
@@ -289,12 +302,34 @@ mod tests {
     /// The most that a session's first tokens may cost (the issue of part 1; another agent spends 8,055 on "Hello there").
     const BLOCK_TOKENS: u32 = 3_000;
 
+    /// With as many skills as are listed and a long `AGENTS.md`, all accepted.
     #[tokio::test]
     async fn block_and_tools_are_few_tokens() {
         let folder = tempfile::tempdir().unwrap();
-        let tools = toolbox(Workspace::open(folder.path()).unwrap(), Store::in_memory().unwrap(), tools::DEFAULT_OUTPUT_TOKENS).unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let words = "Use it for every table of figures that the owner asks about. ".repeat(50);
+        write("AGENTS.md", &words);
+        for n in 10..40 {
+            write(&format!("skills/table-{n}/SKILL.md"), &format!("---\nname: table-{n}\ndescription: {}\n---\n", &words[..500]));
+        }
+        let store = Store::in_memory().unwrap();
+        let workspace = Workspace::open(folder.path()).unwrap();
+        let skills = Skills::new(workspace.clone(), folder.path().join("none"), store.clone());
+        for listed in skills.list().await.unwrap() {
+            skills.accept(&listed.skill.unwrap().0).await.unwrap();
+        }
+        skills.accept(&skills.find(tools::AGENTS).await.unwrap().0).await.unwrap();
+        let kept = Kept::new(folder.path().join("kept"), 1, store.clone());
+        let settings = tools::Settings { skills: Some(skills.clone()), ..tools::Settings::new(workspace, store, kept) };
+        let tools = Toolbox::checked(tools::builtin(&settings)).unwrap();
         let engine = Engine::load(LoadOptions::new(demo()), |_| ControlFlow::Continue(())).await.unwrap();
-        let texts = vec![agent::SYSTEM_BLOCK.to_owned(), serde_json::to_string(&tools.schemas()).unwrap()];
+        let tail = skills.block().await;
+        assert!(tail.contains("- table-10: Use it") && tail.contains("</agents-md>"), "{tail}");
+        let texts = vec![agent::SYSTEM_BLOCK.to_owned(), tail, serde_json::to_string(&tools.schemas()).unwrap()];
         let counts = engine.count_tokens(texts).await.unwrap();
         assert!(counts.iter().sum::<u32>() <= BLOCK_TOKENS, "{counts:?}");
     }

@@ -1,5 +1,6 @@
 //! The agent: accepts messages, runs turns, takes answers. It decides; the rooms around it do.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use engine::{Engine, EngineError, Sampling};
@@ -58,6 +59,9 @@ impl Limits {
 /// Keeps a tool output that is too long: gets the call's key, the whole text and how many bytes of it may be shown, and returns the text to show.
 pub type Overflow = Box<dyn Fn(&str, &str, usize) -> String + Send + Sync>;
 
+/// What a new session's system block has behind [`crate::SYSTEM_BLOCK`].
+pub type BlockTail = Box<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
+
 /// What an agent is told at its making.
 pub struct Settings {
     /// Rules for approval, first match wins.
@@ -70,6 +74,8 @@ pub struct Settings {
     pub clock: fn() -> String,
     /// See [`Overflow`].
     pub overflow: Overflow,
+    /// See [`BlockTail`].
+    pub block_tail: BlockTail,
 }
 
 /// Something that the owner must answer before a turn goes on.

@@ -130,6 +130,7 @@ impl<'a> Run<'a> {
         let context = engine.info().context;
         let this = self.turn.id;
         let mut texts = vec![content.to_owned()];
+        let block = self.block().await?;
         let history = self.history().await?;
         let oldest = history.first().map_or(this, |(row, _)| row.id);
         if let Some((from, used)) = history.last().and_then(|(row, steps)| window_of(row, steps))
@@ -142,7 +143,7 @@ impl<'a> Run<'a> {
         let ids: Vec<i64> = newest.iter().map(|(row, _)| row.id).collect();
         // Block and tools are there in any case.
         let schemas = serde_json::to_string(&toolbox.schemas()).unwrap_or_default();
-        texts.push(SYSTEM_BLOCK.to_owned() + &schemas);
+        texts.push(block + &schemas);
         texts.extend(newest.iter().map(|(row, steps)| text_of(&past_messages(row, steps))));
         let counts = engine.count_tokens(texts).await?;
         let mut sum = counts[0] + counts[1];
@@ -198,6 +199,12 @@ impl<'a> Run<'a> {
         let effect = self.effect(call);
         let verdict = decide(&self.agent.settings.policy, &call.name, effect, &call.arguments);
         let (id, hash) = (call.id.clone(), call_hash(&call.name, &call.arguments));
+        let tool = self.agent.toolbox.get(&call.name).filter(|_| verdict.decision != Decision::Deny);
+        if let Some(tool) = tool
+            && let Some(concern) = tool.concern(&call.arguments, &self.context(call).await?).await
+        {
+            return self.ask(call, hash, concern).await;
+        }
         match verdict.decision {
             Decision::Allow => self.append(Step::Allowed { call: id, hash, rule: verdict.rule }).await,
             Decision::Ask => self.ask(call, hash, verdict.reason).await,
@@ -250,15 +257,7 @@ impl<'a> Run<'a> {
             let reason = format!("there is no tool called `{}`", call.name);
             return self.end_call(Step::Refused { call: call.id.clone(), reason }, false).await;
         };
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let context = ToolContext {
-            key: format!("{}-{}", self.turn.id, call.id),
-            turn: self.turn.id,
-            channel: self.turn.channel.clone(),
-            session: self.turn.session_name.clone(),
-            foreign: self.foreign().await?,
-            timeout: self.agent.settings.limits.tool_time.min(left),
-        };
+        let context = self.context(call).await?;
         let result = tool.run(&call.arguments, &context).await;
         let ok = result.is_ok();
         let Output { text, origin } = match result {
@@ -267,6 +266,18 @@ impl<'a> Run<'a> {
         };
         let content = self.capped(&context.key, text).await?;
         self.end_call(Step::Result { call: call.id.clone(), ok, content, origin }, ok).await
+    }
+
+    async fn context(&mut self, call: &ToolCall) -> Result<ToolContext, AgentError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        Ok(ToolContext {
+            key: format!("{}-{}", self.turn.id, call.id),
+            turn: self.turn.id,
+            channel: self.turn.channel.clone(),
+            session: self.turn.session_name.clone(),
+            foreign: self.foreign().await?,
+            timeout: self.agent.settings.limits.tool_time.min(left),
+        })
     }
 
     /// Where the untrusted text in the context came from, if there is any.
@@ -358,17 +369,22 @@ impl<'a> Run<'a> {
 
     /// The whole conversation for the model: the frozen block, the history from where this turn's context begins, this turn.
     async fn prompt(&mut self) -> Result<Vec<Message>, AgentError> {
-        let store = &self.agent.store;
-        let block = match store.system_block(self.turn.session).await? {
-            Some(block) => block,
-            None => store.set_system_block(self.turn.session, SYSTEM_BLOCK).await?,
-        };
+        let block = self.block().await?;
         let from = window_from(&self.steps);
         let mut out = vec![Message::new(Role::System, block)];
         let history = self.history().await?.iter().filter(|(row, _)| Some(row.id) >= from);
         out.extend(history.flat_map(|(row, steps)| past_messages(row, steps)));
         out.extend(messages(&self.steps));
         Ok(out)
+    }
+
+    /// The session's system block; put together for its first turn, and from then on its bytes stay.
+    async fn block(&self) -> Result<String, AgentError> {
+        let Agent { store, settings, .. } = self.agent;
+        Ok(match store.system_block(self.turn.session).await? {
+            Some(block) => block,
+            None => store.set_system_block(self.turn.session, SYSTEM_BLOCK.to_owned() + &(settings.block_tail)().await).await?,
+        })
     }
 
     /// The finished turns before this one, oldest first, read from the journal once.

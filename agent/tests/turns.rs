@@ -73,6 +73,7 @@ impl Bench {
             sampling: Sampling::default(),
             clock: || "2026-11-21 09:41 Saturday".into(),
             overflow: Box::new(|_, text, bytes| text[..bytes].to_owned()),
+            block_tail: Box::new(|| Box::pin(async { String::new() })),
         };
         let agent = Agent::new(engine, Store::in_memory().unwrap(), Toolbox::new(tools), settings);
         Self { agent, reads, writes }

@@ -93,12 +93,20 @@ async fn hold(folder: &Path, interrupt: &Interrupt) {
         sampling: Sampling::default(),
         clock: || "2026-11-21 09:41 Saturday".into(),
         overflow: Box::new(|_, text, _| text.into()),
+        block_tail: Box::new(|| Box::pin(async { String::new() })),
     };
     let agent = Agent::new(engine, Store::in_memory().unwrap(), Toolbox::new(vec![Box::new(Shell)]), settings);
     let watched = std::io::stderr().is_terminal();
     let screen = Screen { format: Format::Text, colour: true, stdout_is_terminal: true, stderr_is_terminal: watched, details: watched };
     let history_file = folder.join("history");
-    let options = ChatOptions { session: "main".into(), approve: Approve::Prompt, history_file, screen, stdin_is_terminal: true };
+    let options = ChatOptions {
+        session: "main".into(),
+        approve: Approve::Prompt,
+        history_file,
+        screen,
+        stdin_is_terminal: true,
+        undo_files: Box::new(|_| Box::pin(async { Ok(Vec::new()) })),
+    };
     chat(&agent, options, interrupt).await.unwrap();
 }
 

@@ -64,7 +64,7 @@ impl Store {
         .await
     }
 
-    /// The changes of a turn, in order.
+    /// The changes of a turn and of the tasks that it started, in order.
     pub async fn changes(&self, turn: i64) -> Result<Vec<FileChange>, StoreError> {
         self.run(move |connection| {
             let mut statement = connection.prepare_cached(CHANGES)?;
@@ -94,7 +94,8 @@ const COUNT: &str = "SELECT count(*) FROM files WHERE turn = ?1";
 const RECORD: &str = "INSERT INTO files (turn, call, root, path, before, mode, after, made)
      VALUES ((SELECT id FROM turns WHERE id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-const CHANGES: &str = "SELECT turn, call, root, path, before, mode, after, made FROM files WHERE turn = ?1 ORDER BY id";
+const CHANGES: &str = "SELECT turn, call, root, path, before, mode, after, made FROM files
+     WHERE turn = ?1 OR turn IN (SELECT id FROM turns WHERE parent = ?1) ORDER BY id";
 
 const HASHES: &str = "WITH contents (hash, id, turn) AS (
          SELECT before, id, turn FROM files WHERE before IS NOT NULL

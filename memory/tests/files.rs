@@ -42,6 +42,20 @@ async fn a_change_is_recorded_once_for_its_call() {
 }
 
 #[tokio::test]
+async fn a_turn_answers_for_its_tasks() {
+    let store = Store::in_memory().unwrap();
+    let one = turn(&store, "main").await;
+    let task = Inbound { channel: "task".into(), session: "helper".into(), parent: Some(one), ..Inbound::default() };
+    let task = store.accept(task).await.unwrap().turn;
+    let changes = [change(one, "a", "x", "1→2"), change(task, "b", "x", "2→3"), change(one, "c", "x", "3→4")];
+    for recorded in &changes {
+        store.record_change(recorded.clone()).await.unwrap();
+    }
+    assert_eq!(store.changes(one).await.unwrap(), changes);
+    assert_eq!(store.changes(task).await.unwrap(), changes[1..2]);
+}
+
+#[tokio::test]
 async fn contents_are_listed_oldest_first() {
     let store = Store::in_memory().unwrap();
     let (one, two) = (turn(&store, "main").await, turn(&store, "other").await);

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod model;
 pub mod plan;
 pub mod session;
+pub mod skill;
 pub mod tune;
 pub mod worker;
 

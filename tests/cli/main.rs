@@ -14,5 +14,7 @@ mod measure;
 mod models;
 mod notes;
 mod plan;
+mod skills;
 mod support;
+mod undo;
 mod workers;

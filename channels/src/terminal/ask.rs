@@ -103,8 +103,10 @@ fn parse(line: &str) -> Option<Answer> {
 fn question_text(question: &Question, colour: bool) -> String {
     let (bold, plain) = if colour { (BOLD, PLAIN) } else { ("", "") };
     let tool = visible_exact(&question.tool).replace('\n', "␊");
-    let reason = visible_exact(&question.reason).replace('\n', "␊");
-    let mut out = format!("{bold}{tool}{plain} needs your approval: {reason}\n");
+    let reason = visible_exact(&question.reason);
+    let mut reason = reason.trim_end_matches('\n').split('\n');
+    let mut out = format!("{bold}{tool}{plain} needs your approval: {}\n", reason.next().unwrap_or_default());
+    reason.for_each(|line| out += &format!("  │ {line}\n"));
     match &question.arguments {
         Value::Object(map) if map.is_empty() => out += "  (without arguments)\n",
         Value::Object(map) => map.iter().for_each(|(name, value)| push_argument(&mut out, name, value)),

@@ -23,7 +23,7 @@ mod usage;
 mod visible;
 
 pub use approver::Approver;
-pub use chat::{ChatError, ChatOptions, chat};
+pub use chat::{ChatError, ChatOptions, UndoFiles, chat};
 pub use printer::Printer;
 pub use session::{check_session_name, open_turns};
 pub use settings::{Approve, Format, Interrupt, Screen};

@@ -50,6 +50,7 @@ pub(super) async fn agent() -> Agent {
         sampling: Sampling::default(),
         clock: || "2026-11-21 09:41 Saturday".into(),
         overflow: Box::new(|_, text, _| text.into()),
+        block_tail: Box::new(|| Box::pin(async { String::new() })),
     };
     Agent::new(engine, Store::in_memory().unwrap(), Toolbox::new(vec![Box::new(Shell)]), settings)
 }
