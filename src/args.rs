@@ -42,6 +42,9 @@ pub enum Command {
     Job(JobCommand),
     /// The always-on process: runs jobs, and goes on with what was cut off
     Serve(ServeArgs),
+    /// Instructions for kinds of tasks, and what you have accepted of them
+    #[command(subcommand)]
+    Skill(SkillCommand),
     /// The configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -354,10 +357,13 @@ pub enum SessionCommand {
         /// Where to; without it standard output
         file: Option<PathBuf>,
     },
-    /// Take the last turn out of the conversation
+    /// Take the last turn out of the conversation and bring back the files that it changed
     Undo {
         /// The session
         name: String,
+        /// Also files that somebody else has changed since; what they are now is kept
+        #[arg(long)]
+        force: bool,
     },
     /// Remove a conversation
     Rm {
@@ -481,6 +487,29 @@ impl TurnArgs {
     pub fn of_model(model: Option<String>) -> Self {
         Self { session: None, approve: Approve::Prompt, model, max_steps: None, max_tokens: None, timeout: None }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SkillCommand {
+    /// Show the skills and AGENTS.md, and whether you have accepted them as they are
+    List(ListArgs),
+    /// Show a skill's text, or how it has changed since you accepted it
+    Show {
+        /// The skill, or AGENTS.md
+        name: String,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Accept a skill as it is now: its text may tell the model what to do
+    Accept {
+        /// The skill, or AGENTS.md
+        name: String,
+    },
+    /// Accept a skill no longer
+    Forget {
+        /// The skill, or AGENTS.md
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

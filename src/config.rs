@@ -187,11 +187,13 @@ pub struct Tools {
     pub workspace: PathBuf,
     /// Files with more secrets than the configuration names elsewhere; one a line.
     pub secret_files: Vec<PathBuf>,
+    /// Most megabytes of overwritten files that are kept for undo, but for those of the last turns.
+    pub undo_mb: u64,
 }
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { workspace: "workspace".into(), secret_files: Vec::new() }
+        Self { workspace: "workspace".into(), secret_files: Vec::new(), undo_mb: tools::DEFAULT_KEPT_BYTES >> 20 }
     }
 }
 
@@ -256,6 +258,7 @@ impl Config {
             ("engine.kv_disk_mb", Some(self.engine.kv_disk_mb), 0, 1 << 30),
             ("embedder.context", self.embedder.context.map(u64::from), 16, 65_536),
             ("embedder.idle_s", Some(self.embedder.idle_s), 0, year),
+            ("tools.undo_mb", Some(self.tools.undo_mb), 1, 1 << 30),
             ("limits.max_steps", Some(limits.max_steps.into()), 1, 1_000),
             ("limits.max_tokens", Some(limits.max_tokens.into()), 1, u64::from(u32::MAX)),
             ("limits.timeout_s", Some(limits.timeout_s), 1, year),
@@ -394,6 +397,7 @@ pub const TEMPLATE: &str = "\
 [tools]
 # workspace = \"workspace\"      # the only folder that the tools may read and write
 # secret_files = [\"keys.txt\"]  # secrets, one a line, that must not be read or sent, beside the tokens named here
+# undo_mb = 1024               # most megabytes of overwritten files kept for undo; those of the last 20 turns are kept in any case
 
 [chat]
 # while_busy = \"queue\"         # a message during a turn: queue, or steer (the turn takes it in at its next step)

@@ -93,6 +93,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Approvals(args) => commands::approvals::run(args).await,
             Command::Job(command) => commands::job::run(command).await,
             Command::Serve(args) => commands::serve::run(args).await,
+            Command::Skill(command) => commands::skill::run(&command).await,
             Command::Config(command) => commands::config::run(&command),
             Command::Doctor(list) => commands::doctor::run(&list).await,
             Command::Worker(args) => commands::worker::run(&args).await,

@@ -13,7 +13,7 @@ use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
 use memory::Store;
 use tokio::sync::mpsc;
-use tools::{OutputFolder, Workspace, schedule};
+use tools::{Kept, OutputFolder, Skills, Workspace, schedule};
 
 use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
@@ -68,6 +68,16 @@ impl Context {
             }
         }
         Ok(workspace)
+    }
+
+    /// Where the file tools keep what they overwrite.
+    pub fn kept(&self, store: &Store) -> Kept {
+        Kept::new(self.home.data.join("kept"), self.config.tools.undo_mb << 20, store.clone())
+    }
+
+    /// The skills of `workspace` and of the home.
+    pub fn skills(&self, workspace: Workspace, store: &Store) -> Skills {
+        Skills::new(workspace, self.home.data.join("skills"), store.clone())
     }
 
     /// Which model is meant: `--model`, else the configured one, else the demo model.
@@ -252,8 +262,12 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     };
     let workspace = context.open_workspace()?;
     let output = OutputFolder::new(workspace.clone());
-    let shown = limits.shown_tokens(engine.info().context) as usize;
-    let toolbox = toolbox(workspace, store.clone(), shown, more_tools(context, turn, &store)?)?;
+    let skills = context.skills(workspace.clone(), &store);
+    let tools = tools::Settings {
+        output_tokens: limits.shown_tokens(engine.info().context) as usize,
+        skills: Some(skills.clone()),
+        ..tools::Settings::new(workspace, store.clone(), context.kept(&store))
+    };
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
@@ -263,10 +277,15 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
         overflow: Box::new(move |key, text, bytes| output.fit(key, text, bytes)),
         secrets: secrets::known(context)?,
         keep_rule: keep_rule(context),
-        block_tail: Box::new(String::new),
+        block_tail: Box::new(move || {
+            let skills = skills.clone();
+            Box::pin(async move { skills.block().await })
+        }),
         steer: context.config.chat.while_busy == WhileBusy::Steer,
     };
-    Ok(Agent::new(engine, store, toolbox, settings))
+    let mut all = tools::builtin(&tools);
+    all.extend(more_tools(context, turn, &store)?);
+    Ok(Agent::new(engine, store, Toolbox::checked(all)?, settings))
 }
 
 /// The tools beside those that every model has. The demo model was trained on exactly those, in their order, so it gets no others.
@@ -276,13 +295,6 @@ fn more_tools(context: &Context, turn: &TurnArgs, store: &Store) -> Result<Vec<B
     }
     let zone = schedule::default_zone(context.config.schedule.zone.as_deref()).map_err(|error| BadInput(error.0))?;
     Ok(vec![Box::new(schedule::Schedule::new(store.clone(), zone, jiff::Timestamp::now)), Box::new(Spawn)])
-}
-
-/// The built-in tools, then `more`; `output_tokens` of a result are shown to the model.
-pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize, more: Vec<Box<dyn Tool>>) -> Result<Toolbox> {
-    let mut tools = tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) });
-    tools.extend(more);
-    Ok(Toolbox::checked(tools)?)
 }
 
 /// How a rule is kept that the owner has agreed to: in front of the others in the configuration.
@@ -323,15 +335,37 @@ mod tests {
     /// The most that a session's first tokens may cost (the issue of part 1; another agent spends 8,055 on "Hello there").
     const BLOCK_TOKENS: u32 = 3_000;
 
+    /// With as many skills as are listed and a long `AGENTS.md`, all accepted.
     #[tokio::test]
     async fn block_and_tools_are_few_tokens() {
         let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let words = "Use it for every table of figures that the owner asks about. ".repeat(50);
+        write("AGENTS.md", &words);
+        for n in 10..40 {
+            write(&format!("skills/table-{n}/SKILL.md"), &format!("---\nname: table-{n}\ndescription: {}\n---\n", &words[..500]));
+        }
         let store = Store::in_memory().unwrap();
-        let schedule = schedule::Schedule::new(store.clone(), "UTC".into(), jiff::Timestamp::now);
-        let more: Vec<Box<dyn Tool>> = vec![Box::new(schedule), Box::new(Spawn)];
-        let tools = toolbox(Workspace::open(folder.path()).unwrap(), store, tools::DEFAULT_OUTPUT_TOKENS, more).unwrap();
+        let workspace = Workspace::open(folder.path()).unwrap();
+        let skills = Skills::new(workspace.clone(), folder.path().join("none"), store.clone());
+        for listed in skills.list().await.unwrap() {
+            skills.accept(&listed.skill.unwrap().0).await.unwrap();
+        }
+        skills.accept(&skills.find(tools::AGENTS).await.unwrap().0).await.unwrap();
+        let kept = Kept::new(folder.path().join("kept"), 1, store.clone());
+        let settings = tools::Settings { skills: Some(skills.clone()), ..tools::Settings::new(workspace, store, kept) };
+        let mut all = tools::builtin(&settings);
+        all.push(Box::new(schedule::Schedule::new(settings.store.clone(), "UTC".into(), jiff::Timestamp::now)));
+        all.push(Box::new(Spawn));
+        let tools = Toolbox::checked(all).unwrap();
         let engine = Engine::load(LoadOptions::new(demo()), |_| ControlFlow::Continue(())).await.unwrap();
-        let texts = vec![agent::SYSTEM_BLOCK.to_owned(), serde_json::to_string(&tools.schemas()).unwrap()];
+        let tail = skills.block().await;
+        assert!(tail.contains("- table-10: Use it") && tail.contains("</agents-md>"), "{tail}");
+        let texts = vec![agent::SYSTEM_BLOCK.to_owned(), tail, serde_json::to_string(&tools.schemas()).unwrap()];
         let counts = engine.count_tokens(texts).await.unwrap();
         assert!(counts.iter().sum::<u32>() <= BLOCK_TOKENS, "{counts:?}");
     }

@@ -1,5 +1,6 @@
 //! The agent: accepts messages, runs turns, takes answers. It decides; the rooms around it do.
 
+use std::pin::Pin;
 use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,9 @@ impl Limits {
 /// Keeps a tool output that is too long: gets the call's key, the whole text and how many bytes of it may be shown, and returns the text to show.
 pub type Overflow = Box<dyn Fn(&str, &str, usize) -> String + Send + Sync>;
 
+/// What a new session's system block has behind [`crate::SYSTEM_BLOCK`].
+pub type BlockTail = Box<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
+
 /// What an agent is told at its making.
 pub struct Settings {
     /// Rules for approval, first match wins.
@@ -86,8 +90,8 @@ pub struct Settings {
     pub secrets: Secrets,
     /// How a rule is kept for good that the owner has agreed to.
     pub keep_rule: KeepRule,
-    /// What stands in the system block of a new session besides the agent's own text; may be empty.
-    pub block_tail: Box<dyn Fn() -> String + Send + Sync>,
+    /// See [`BlockTail`].
+    pub block_tail: BlockTail,
     /// Whether what is written while a turn runs is taken into it before the model reads results; else it is a turn of its own afterwards.
     pub steer: bool,
 }
@@ -104,7 +108,7 @@ impl Default for Settings {
             overflow: Box::new(|_, text, bytes| text[..text.floor_char_boundary(bytes)].to_owned()),
             secrets: Secrets::default(),
             keep_rule: Box::new(|_| Err("rules cannot be kept here".into())),
-            block_tail: Box::new(String::new),
+            block_tail: Box::new(|| Box::pin(async { String::new() })),
             steer: false,
         }
     }

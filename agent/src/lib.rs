@@ -14,7 +14,7 @@ mod summary;
 mod task;
 mod tool;
 
-pub use agent::{Agent, AgentError, LONGEST_TURN, Limits, Outcome, Overflow, Settings, parse_steps};
+pub use agent::{Agent, AgentError, BlockTail, LONGEST_TURN, Limits, Outcome, Overflow, Settings, parse_steps};
 pub use approval::{CallFacts, Decision, Rule, Verdict, call_hash, decide, propose};
 pub use context::{NOTHING, SYSTEM_BLOCK, says_nothing, user_message};
 pub use event::{Event, Stage, TurnResult, TurnTimings};
@@ -26,6 +26,6 @@ pub use secrets::Secrets;
 pub use step::{Step, Thought, messages, thoughts, total_usage};
 pub use summary::FULL_PERCENT;
 pub use task::{SPAWN, Spawn, TASK_CHANNEL};
-pub use tool::{Effect, Output, Tool, ToolContext, ToolError, ToolFuture, Toolbox};
+pub use tool::{ConcernFuture, Effect, Output, Tool, ToolContext, ToolError, ToolFuture, Toolbox};
 // `engine` and `memory` types stand in this crate's own interface, so those who use it need not name them as dependencies.
 pub use {engine, memory};

@@ -60,6 +60,7 @@ impl Run<'_> {
         let this = self.turn.id;
         let latest = store.summary(self.turn.session).await?;
         let mut texts = vec![content.to_owned()];
+        let block = self.block().await?;
         let history = self.history().await?;
         let oldest = history.first().map_or(this, |(row, _)| row.id);
         let last = history.last().and_then(|(row, steps)| window_of(row, steps));
@@ -78,7 +79,7 @@ impl Run<'_> {
         let ids: Vec<i64> = newest.iter().map(|(row, _)| row.id).collect();
         // Block and tools are there in any case.
         let schemas = serde_json::to_string(&toolbox.schemas()).unwrap_or_default();
-        texts.push(SYSTEM_BLOCK.to_owned() + &schemas + latest.as_ref().map_or("", |latest| latest.text.as_str()));
+        texts.push(block + &schemas + latest.as_ref().map_or("", |latest| latest.text.as_str()));
         texts.extend(newest.iter().map(|(row, steps)| text_of(&past_messages(row, steps))));
         let counts = engine.count_tokens(texts).await?;
         let mut sum = counts[0] + counts[1];
@@ -114,18 +115,8 @@ impl Run<'_> {
         if let Some(task) = self.task.clone().filter(|task| task.fork) {
             return self.fork_prompt(&task).await;
         }
-        let agent = self.agent;
-        let store = &agent.store;
-        let block = match store.system_block(self.turn.session).await? {
-            Some(block) => block,
-            None => {
-                let rules = rules(&store.pinned().await?);
-                let more = (agent.settings.block_tail)();
-                let parts = [SYSTEM_BLOCK, &more, &rules].map(str::trim_end);
-                let block: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-                store.set_system_block(self.turn.session, block.join("\n\n") + "\n").await?
-            }
-        };
+        let block = self.block().await?;
+        let store = &self.agent.store;
         let mut out = vec![Message::new(Role::System, block)];
         let (from, summary) = beginning(&self.steps).unwrap_or_default();
         if let Some(upto) = summary {
@@ -137,6 +128,18 @@ impl Run<'_> {
         out.extend(history.flat_map(|(row, steps)| past_messages(row, steps)));
         out.extend(messages(&self.steps));
         Ok(out)
+    }
+
+    /// The session's system block; put together for its first turn, and from then on its bytes stay.
+    async fn block(&self) -> Result<String, AgentError> {
+        let Agent { store, settings, .. } = self.agent;
+        if let Some(block) = store.system_block(self.turn.session).await? {
+            return Ok(block);
+        }
+        let (more, rules) = ((settings.block_tail)().await, rules(&store.pinned().await?));
+        let parts = [SYSTEM_BLOCK, &more, &rules].map(str::trim);
+        let block: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        Ok(store.set_system_block(self.turn.session, block.join("\n\n") + "\n").await?)
     }
 
     /// The conversation as it stood when the task was started, then the task in place of its call's result.

@@ -192,6 +192,12 @@ impl<'a> Run<'a> {
                 verdict = Verdict { decision: Decision::Allow, rule: GRANTED.into(), ..verdict };
             }
         }
+        let tool = self.agent.toolbox.get(&call.name).filter(|_| verdict.decision != Decision::Deny);
+        if let Some(tool) = tool
+            && let Some(concern) = tool.concern(&call.arguments, &self.context(call).await?).await
+        {
+            return self.ask(call, hash, concern, None).await;
+        }
         match verdict.decision {
             Decision::Allow => self.append(Step::Allowed { call: id, hash, rule: verdict.rule }).await,
             Decision::Ask => {
@@ -281,15 +287,7 @@ impl<'a> Run<'a> {
                 Spawned::Ended(result) => result,
             }
         } else {
-            let (channel, session, _) = self.place();
-            let context = ToolContext {
-                key: key.clone(),
-                turn: self.turn.id,
-                channel: channel.to_owned(),
-                session: session.to_owned(),
-                foreign: self.foreign().await?,
-                timeout: agent.settings.limits.tool_time.min(self.deadline.saturating_duration_since(Instant::now())),
-            };
+            let context = self.context(call).await?;
             // A tool that does not keep to its time is left.
             match tokio::time::timeout(context.timeout.saturating_add(TOOL_GRACE), tool.run(&call.arguments, &context)).await {
                 Ok(result) => result,
@@ -304,6 +302,21 @@ impl<'a> Run<'a> {
         // What is kept of a text that is too long must not hold a secret either.
         let content = self.capped(&key, agent.settings.secrets.redact(&text)).await?;
         self.end_call(Step::Result { call: call.id.clone(), ok, content, origin }, ok).await.map(|()| None)
+    }
+
+    /// What a run of `call` may use.
+    async fn context(&mut self, call: &ToolCall) -> Result<ToolContext, AgentError> {
+        let foreign = self.foreign().await?;
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let (channel, session, _) = self.place();
+        Ok(ToolContext {
+            key: format!("{}-{}", self.turn.id, call.id),
+            turn: self.turn.id,
+            channel: channel.to_owned(),
+            session: session.to_owned(),
+            foreign,
+            timeout: self.agent.settings.limits.tool_time.min(left),
+        })
     }
 
     /// `text`, or as much of it as the model may read in one go; the rest is kept where a tool can page through it.

@@ -83,6 +83,9 @@ impl<T: Into<Output>> From<T> for ToolError {
 /// A running tool. Dropping it stops whatever it has started.
 pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<Output, ToolError>> + Send + 'a>>;
 
+/// What the owner must be asked, see [`Tool::concern`].
+pub type ConcernFuture<'a> = Pin<Box<dyn Future<Output = Option<String>> + Send + 'a>>;
+
 /// One thing the agent can do.
 pub trait Tool: Send + Sync {
     /// The name, the description and the argument schema that the model gets.
@@ -96,6 +99,11 @@ pub trait Tool: Send + Sync {
     /// The effect of one call, where some calls do less than others.
     fn effect_of(&self, _arguments: &Value) -> Effect {
         self.effect()
+    }
+    /// What the owner must be asked about before this call, even if the policy allows it: the reason in words, several lines perhaps.
+    /// The run must then do what was asked about and nothing else.
+    fn concern<'a>(&'a self, _arguments: &'a Value, _context: &'a ToolContext) -> ConcernFuture<'a> {
+        Box::pin(async { None })
     }
     /// Runs a call whose arguments fit the schema.
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a>;

@@ -92,7 +92,14 @@ async fn hold(folder: &Path, interrupt: &Interrupt) {
     let watched = std::io::stderr().is_terminal();
     let screen = Screen { format: Format::Text, colour: true, stdout_is_terminal: true, stderr_is_terminal: watched, details: watched };
     let history_file = folder.join("history");
-    let options = ChatOptions { session: "main".into(), approve: Approve::Prompt, history_file, screen, stdin_is_terminal: true };
+    let options = ChatOptions {
+        session: "main".into(),
+        approve: Approve::Prompt,
+        history_file,
+        screen,
+        stdin_is_terminal: true,
+        undo_files: Box::new(|_| Box::pin(async { Ok(Vec::new()) })),
+    };
     chat(&agent, options, interrupt).await.unwrap();
 }
 

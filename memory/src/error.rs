@@ -55,6 +55,8 @@ pub enum StoreError {
     NoSuchOutbound { id: i64 },
     #[error("the {what} has {bytes} bytes and at most {limit} can be stored; shorten it")]
     TooLong { what: &'static str, bytes: usize, limit: usize },
+    #[error("turn {turn} has changed files {limit} times, and no more can be kept for undo; go on in a new message")]
+    TooManyChanges { turn: i64, limit: usize },
     #[error("a step's body is nested deeper than can be read back; make it flatter")]
     TooDeep,
     #[error("a vector of {given} numbers was given and the notes' vectors have {expected}; use the embedder that made those, or drop them")]

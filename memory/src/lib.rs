@@ -7,6 +7,7 @@
 mod conversation;
 mod database;
 mod error;
+mod files;
 mod jobs;
 mod journal;
 pub mod limits;
@@ -15,6 +16,7 @@ mod query;
 mod recall;
 mod schema;
 mod session;
+mod skills;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -22,8 +24,10 @@ mod vectors;
 
 pub use conversation::SummaryRow;
 pub use error::StoreError;
+pub use files::{FileChange, KeptHash};
 pub use jobs::{Fired, Firing, JOB_CHANNEL, JobKind, JobRow, JobRunRow, Missed, NewJob, RunState, Start, job_session};
 pub use journal::{Accepted, Inbound, Outbound, OutboundRow, StepRow, TurnRow, TurnState};
 pub use recall::{Found, Note, NotePage, NoteRow};
 pub use session::SessionRow;
+pub use skills::AcceptedSkill;
 pub use store::Store;

@@ -17,6 +17,12 @@ pub const STEP_BYTES: usize = 16 << 20;
 /// Bytes of a name: channel, session, kind of step, platform id, note id, note key. More is refused.
 pub const NAME_BYTES: usize = 1 << 10;
 
+/// Bytes of a path. More is refused.
+pub const PATH_BYTES: usize = 1 << 13;
+
+/// Changes of files in one turn. More are refused, so that one undo is bounded.
+pub const TURN_CHANGES: usize = 10_000;
+
 /// Bytes of a note. More is refused.
 pub const NOTE_BYTES: usize = 1 << 20;
 

@@ -12,6 +12,8 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_journal_and_recall.sql"),
     include_str!("../migrations/0002_trust_and_tasks.sql"),
     include_str!("../migrations/0003_jobs.sql"),
+    include_str!("../migrations/0004_files.sql"),
+    include_str!("../migrations/0005_skills.sql"),
 ];
 
 /// Written into every database of ours by the first migration.

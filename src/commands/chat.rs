@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use channels::terminal::{ChatError, ChatOptions, Format, Printer};
+use channels::terminal::{ChatError, ChatOptions, Format, Printer, UndoFiles};
+use tools::{Kept, Workspace};
 
 use super::ask::{say_if_demo, screen};
 use crate::args::TurnArgs;
@@ -25,9 +26,11 @@ pub async fn run(args: TurnArgs) -> Result<ExitCode> {
     let mut printer = Printer::new(screen, io::stdout(), io::stderr());
     let engine = parts::load(options, &mut printer, &interrupt).await?;
     printer.settle()?;
+    let undo_files = undo_files(context.kept(&store), context.open_workspace()?);
     let agent = parts::agent(&context, &args, store, engine)?;
     let history_file = context.home.data.join("chat_history");
-    let options = ChatOptions { session, approve: args.approve, history_file, screen, stdin_is_terminal: io::stdin().is_terminal() };
+    let stdin_is_terminal = io::stdin().is_terminal();
+    let options = ChatOptions { session, approve: args.approve, history_file, screen, stdin_is_terminal, undo_files };
     match channels::terminal::chat(&agent, options, &interrupt).await {
         Err(ChatError::Interrupted) => Err(Interrupted.into()),
         ended => {
@@ -35,4 +38,15 @@ pub async fn run(args: TurnArgs) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What `/undo` does to files.
+fn undo_files(kept: Kept, workspace: Workspace) -> UndoFiles {
+    Box::new(move |turn| {
+        let (kept, workspace) = (kept.clone(), workspace.clone());
+        Box::pin(async move {
+            let restored = kept.restore(&workspace, turn, false).await.map_err(|error| error.to_string())?;
+            Ok(restored.iter().map(ToString::to_string).collect())
+        })
+    })
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use engine::Bytes;
 use serde::Serialize;
+use tools::Usage;
 
 use super::model::count;
 use super::print_json;
@@ -67,6 +68,8 @@ async fn checks() -> Vec<Check> {
     add("configuration", Ok((State::Ok, configuration(&context))));
     add("database", database(&context).await);
     add("workspace", workspace(&context));
+    add("undo", undo(&context));
+    add("skills", skills(&context).await);
     add("memory", memory(&context).await);
     add("model", model(&context).await);
     add("embedder", Ok(embedder(&context)));
@@ -101,6 +104,26 @@ fn workspace(context: &Context) -> Result<(State, String)> {
     context.open_workspace()?;
     tempfile_in(&folder).map_err(|e| anyhow::anyhow!("{} cannot be written: {e}", folder.display()))?;
     Ok((State::Ok, folder.display().to_string()))
+}
+
+/// How much is kept of what the file tools have overwritten.
+fn undo(context: &Context) -> Result<(State, String)> {
+    let Usage { files, bytes, budget } = context.kept(&context.store()?).usage()?;
+    let more = if bytes > budget { ", more than `undo_mb` because it is of the last turns" } else { "" };
+    Ok((State::Ok, format!("{files} overwritten contents kept, {} of {}{more}", Bytes(bytes), Bytes(budget))))
+}
+
+/// Skills and `AGENTS.md` that wait for the owner's word, or cannot be used.
+async fn skills(context: &Context) -> Result<(State, String)> {
+    let skills = context.skills(context.open_workspace()?, &context.store()?);
+    let listed = skills.list().await?;
+    let state = |listed: &tools::Listed| listed.skill.as_ref().map(|(_, state)| *state).ok();
+    let waiting = listed.iter().map(state).chain(skills.agents().await?.map(|(_, state)| Some(state)));
+    let waiting = waiting.filter(|state| *state != Some(tools::State::Accepted)).count();
+    Ok(match waiting {
+        0 => (State::Ok, format!("{} there, all accepted", listed.len())),
+        _ => (State::Note, format!("{} there; {waiting} not accepted or not usable, `paguro skill list` shows which", listed.len())),
+    })
 }
 
 /// Writes and removes a file, to see that it can be done.

@@ -29,20 +29,11 @@ pub async fn run(command: &SessionCommand) -> Result<ExitCode> {
         SessionCommand::Show { name, why: Some(turn), list } => why::show(&store, find(&store, name).await?.id, turn, list.format).await?,
         SessionCommand::Show { name, why: None, list } => show(&store, name, list.format).await?,
         SessionCommand::Export { name, file } => export(&store, name, file.as_deref()).await?,
-        SessionCommand::Undo { name } => {
-            let session = find(&store, name).await?;
-            // An unfinished turn is the last one; it ends here, and then it is out of the conversation like any other.
-            for turn in turns_of(&store, session.id).await?.into_iter().filter(|(turn, _)| turn.state == TurnState::Open) {
-                store.finish(turn.0.id, TurnState::Failed, Failure::Stopped.sentence(), None).await?;
-            }
-            match store.undo(session.id).await? {
-                Some(turn) => say!("taken out of the conversation: {}", visible(&turn.text)),
-                None => say!("there is no turn to take out"),
-            }
-        }
+        SessionCommand::Undo { name, force } => undo(&context, &store, name, *force).await?,
         SessionCommand::Rm { name } => {
             let session = find(&store, name).await?;
             store.remove_session(&format!("{}/{}", session.channel, session.name)).await?;
+            context.kept(&store).sweep().await?;
             engine::remove_transcript(&context.kv_folder(), &agent::transcript_name(&session.channel, &session.name))?;
             say!("removed");
         }
@@ -58,6 +49,25 @@ async fn find(store: &Store, name: &str) -> Result<SessionRow> {
         None => store.find_session(name).await?,
     };
     session.ok_or_else(|| BadInput(format!("there is no session {name}; `paguro session list` shows them")).into())
+}
+
+/// Files first: cut off in between, the same turn is undone once more, and its files are as they should be already.
+async fn undo(context: &Context, store: &Store, name: &str, force: bool) -> Result<()> {
+    let session = find(store, name).await?;
+    // An unfinished turn is the last one; it ends here, and then it is out of the conversation like any other.
+    for turn in turns_of(store, session.id).await?.into_iter().filter(|(turn, _)| turn.state == TurnState::Open) {
+        store.finish(turn.0.id, TurnState::Failed, Failure::Stopped.sentence(), None).await?;
+    }
+    let Some((turn, _)) = store.history(session.id, 1).await?.pop() else {
+        say!("there is no turn to take out");
+        return Ok(());
+    };
+    for restored in context.kept(store).restore(&context.open_workspace()?, turn.id, force).await? {
+        say!("{}", visible(&restored.to_string()));
+    }
+    store.undo(session.id).await?;
+    say!("taken out of the conversation: {}", visible(&turn.text));
+    Ok(())
 }
 
 async fn list_sessions(store: &Store, format: ListFormat) -> Result<()> {

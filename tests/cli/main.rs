@@ -16,5 +16,7 @@ mod models;
 mod notes;
 mod plan;
 mod policy;
+mod skills;
 mod support;
+mod undo;
 mod workers;

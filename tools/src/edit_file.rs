@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::call::{blocking, fail, parse, schema};
+use crate::kept::Kept;
 use crate::text::{count, thousands};
 use crate::workspace::{Target, Workspace};
 use crate::write_file::FOLDER_MODE;
@@ -18,11 +19,12 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// See the file's head.
 pub(crate) struct EditFile {
     workspace: Workspace,
+    kept: Kept,
 }
 
 impl EditFile {
-    pub(crate) fn new(workspace: Workspace) -> Self {
-        Self { workspace }
+    pub(crate) fn new(workspace: Workspace, kept: Kept) -> Self {
+        Self { workspace, kept }
     }
 }
 
@@ -60,14 +62,14 @@ impl Tool for EditFile {
     }
 
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a> {
-        let workspace = self.workspace.clone();
+        let (workspace, kept, call) = (self.workspace.clone(), self.kept.clone(), context.clone());
         let arguments = parse::<Arguments>(arguments);
         blocking(context, move |_| {
             let arguments = arguments?;
             let target = workspace.locate(&arguments.path)?;
             let text = read_text(&target)?;
             let (text, replaced) = edit(&text, &arguments)?;
-            target.replace(text.as_bytes(), FOLDER_MODE)?;
+            kept.replace(&target, &workspace, &call, text.as_bytes(), FOLDER_MODE)?;
             Ok(format!("edited {}: {}", arguments.path, count(replaced, "replacement")))
         })
     }
@@ -151,7 +153,7 @@ mod tests {
         let bench = Bench::new();
         bench.write("a.txt", before);
         std::fs::set_permissions(bench.path("a.txt"), std::fs::Permissions::from_mode(0o640)).unwrap();
-        let result = bench.run(&EditFile::new(bench.workspace.clone()), arguments);
+        let result = bench.run(&EditFile::new(bench.workspace.clone(), bench.kept.clone()), arguments);
         assert_eq!(result.as_ref().map(String::as_str).map_err(|e| e.text.as_str()), expected);
         assert_eq!(bench.read("a.txt"), after);
         assert_eq!(std::fs::metadata(bench.path("a.txt")).unwrap().permissions().mode() & 0o777, 0o640);

@@ -7,15 +7,18 @@
 
 mod call;
 mod edit_file;
+mod kept;
 mod lines;
 mod list_dir;
 mod output;
 mod read_file;
 mod recall;
 mod remember;
+mod restore;
 pub mod schedule;
 mod search_files;
 mod shell;
+mod skills;
 mod text;
 mod workspace;
 mod write_file;
@@ -29,8 +32,11 @@ use agent::memory::Store;
 use agent::{Effect, Tool};
 use serde_json::Value;
 
+pub use kept::{DEFAULT_KEPT_BYTES, KEPT_TURNS, Kept, Usage};
 pub use output::OutputFolder;
+pub use restore::{Outcome, Restored};
 pub use shell::Environment;
+pub use skills::{AGENTS, Listed, Place, Skill, SkillFile, Skills, State, difference, state};
 pub use workspace::{Workspace, WorkspaceError};
 
 /// How long a command of the shell may take that does not say.
@@ -47,6 +53,10 @@ pub struct Settings {
     pub workspace: Workspace,
     /// Where facts are remembered.
     pub store: Store,
+    /// Where file tools keep what they overwrite.
+    pub kept: Kept,
+    /// Where skills are; without one there is no tool to load them.
+    pub skills: Option<Skills>,
     /// How long a command may take that does not say; calls may ask for up to 600 s. The call's own context bounds both.
     pub shell_timeout: Duration,
     /// The commands' environment.
@@ -56,12 +66,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults for `workspace` and `store`.
+    /// The defaults for `workspace`, `store` and `kept`.
     #[must_use]
-    pub fn new(workspace: Workspace, store: Store) -> Self {
+    pub fn new(workspace: Workspace, store: Store, kept: Kept) -> Self {
         Self {
             workspace,
             store,
+            kept,
+            skills: None,
             shell_timeout: DEFAULT_SHELL_TIMEOUT,
             environment: Environment::default(),
             output_tokens: DEFAULT_OUTPUT_TOKENS,
@@ -75,16 +87,20 @@ impl Settings {
 pub fn builtin(settings: &Settings) -> Vec<Box<dyn Tool>> {
     let workspace = || settings.workspace.clone();
     let page_bytes = settings.output_tokens.saturating_mul(BYTES_PER_TOKEN);
-    vec![
+    let mut tools: Vec<Box<dyn Tool>> = vec![
         Box::new(shell::Shell::new(workspace(), settings.environment.clone(), settings.shell_timeout)),
         Box::new(read_file::ReadFile::new(workspace(), page_bytes)),
-        Box::new(write_file::WriteFile::new(workspace())),
-        Box::new(edit_file::EditFile::new(workspace())),
+        Box::new(write_file::WriteFile::new(workspace(), settings.kept.clone())),
+        Box::new(edit_file::EditFile::new(workspace(), settings.kept.clone())),
         Box::new(list_dir::ListDir::new(workspace())),
         Box::new(search_files::SearchFiles::new(workspace())),
         Box::new(remember::Remember::new(settings.store.clone())),
         Box::new(recall::Recall::new(settings.store.clone())),
-    ]
+    ];
+    if let Some(skills) = settings.skills.as_ref().filter(|skills| skills.any()) {
+        tools.push(Box::new(skills::SkillTool::new(skills.clone())));
+    }
+    tools
 }
 
 /// The built-in tools' names and effects, in the order of [`builtin`]: what can be said of them without a workspace or a store.
@@ -97,6 +113,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("search_files", Effect::Read),
     ("remember", Effect::Read),
     ("recall", Effect::Read),
+    ("skill", Effect::Read),
 ];
 
 /// The effect of a call of the built-in tool `name`, [`schedule::Schedule`] included; `None` if there is none of that name.
@@ -116,7 +133,11 @@ mod tests {
     #[test]
     fn names_order_arguments_and_effects() {
         let bench = testing::Bench::new();
-        let tools = builtin(&Settings::new(bench.workspace.clone(), bench.store.clone()));
+        let skills = Some(Skills::new(bench.workspace.clone(), bench.outside("skills"), bench.store.clone()));
+        let settings = Settings { skills, ..bench.settings() };
+        assert_eq!(builtin(&settings).len(), 8, "without a skill there is no tool for it");
+        bench.write("skills/pdf/SKILL.md", "");
+        let tools = builtin(&settings);
         let all: Vec<_> = tools
             .iter()
             .map(|tool| {
@@ -134,6 +155,7 @@ mod tests {
             "search_files pattern path glob Read",
             "remember text Read",
             "recall query Read",
+            "skill name file Read",
         ];
         assert_eq!(all, expected);
         let effects: Vec<_> = tools.iter().map(|tool| (tool.schema().name, tool.effect())).collect();
@@ -149,7 +171,7 @@ mod tests {
     #[test]
     fn the_words_the_model_reads_are_few() {
         let bench = testing::Bench::new();
-        let tools = builtin(&Settings::new(bench.workspace.clone(), bench.store.clone()));
+        let tools = builtin(&bench.settings());
         let bytes: usize = tools.iter().map(|tool| serde_json::to_string(&tool.schema()).unwrap().len()).sum();
         assert!(bytes < 2_600, "{bytes} bytes");
     }
@@ -157,7 +179,7 @@ mod tests {
     #[test]
     fn unknown_arguments_are_refused() {
         let bench = testing::Bench::new();
-        for tool in builtin(&Settings::new(bench.workspace.clone(), bench.store.clone())) {
+        for tool in builtin(&bench.settings()) {
             let error = bench.run(tool.as_ref(), serde_json::json!({"surprise": 1})).unwrap_err();
             assert!(error.text.starts_with("argument `surprise`: unknown field"), "{error}");
         }

@@ -10,6 +10,8 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::Settings;
+use crate::kept::{DEFAULT_KEPT_BYTES, Kept};
 use crate::workspace::Workspace;
 
 /// A temporary folder with `workspace/`, and `outside/secret.txt` beside it.
@@ -17,6 +19,7 @@ pub(crate) struct Bench {
     folder: TempDir,
     pub(crate) workspace: Workspace,
     pub(crate) store: Store,
+    pub(crate) kept: Kept,
     pub(crate) context: ToolContext,
 }
 
@@ -28,7 +31,12 @@ impl Bench {
         let workspace = Workspace::open(&folder.path().join("workspace")).unwrap();
         let context = ToolContext { key: "7-call_2".into(), turn: 7, timeout: Duration::from_secs(60), ..ToolContext::default() };
         let store = Store::in_memory().unwrap();
-        Self { folder, workspace, store, context }
+        let kept = Kept::new(folder.path().join("kept"), DEFAULT_KEPT_BYTES, store.clone());
+        Self { folder, workspace, store, kept, context }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings::new(self.workspace.clone(), self.store.clone(), self.kept.clone())
     }
 
     /// A path in the workspace.

@@ -157,6 +157,16 @@ fn outside(shown: &str) -> ToolError {
     fail(format!("outside the workspace: {shown}"))
 }
 
+/// What stands where a file is about to be put.
+pub(crate) struct Standing {
+    /// Below the workspace, without links.
+    pub(crate) path: PathBuf,
+    /// The file that is there, with its permission bits.
+    pub(crate) file: Option<(File, u32)>,
+    /// Folders that were missing on the way, the nearest ones.
+    pub(crate) made: u32,
+}
+
 /// One place in the workspace, not opened yet.
 pub(crate) struct Target {
     dir: Dir,
@@ -195,8 +205,27 @@ impl Target {
     /// a crash. An existing file keeps its mode; a link to a file inside the workspace stays a link. Missing folders
     /// are made with `folder_mode`, less the process's mask.
     pub(crate) fn replace(&self, content: &[u8], folder_mode: u32) -> Result<(), ToolError> {
-        let (parent, name) = self.parent_and_name(folder_mode)?;
+        self.replace_after(content, folder_mode, |_| Ok(()))
+    }
+
+    /// [`Target::replace`], once `keep` has done with what is there now; if it fails nothing is replaced.
+    pub(crate) fn replace_after(
+        &self,
+        content: &[u8],
+        folder_mode: u32,
+        keep: impl FnOnce(Standing) -> Result<(), ToolError>,
+    ) -> Result<(), ToolError> {
+        let path = self.behind_link()?;
+        let made = self.missing_folders(&path);
+        let (parent, name) = self.parent_and_name(&path, folder_mode)?;
         let mode = self.existing_mode(&parent, &name)?;
+        let file = match mode {
+            Some(mode) => Some((open_regular(&parent, &name).map_err(|error| self.describe(&error))?.0, mode)),
+            None => None,
+        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.map(|folder| self.dir.canonicalize(folder)).transpose().map_err(|error| self.describe(&error))?;
+        keep(Standing { path: folder.unwrap_or_default().join(&name), file, made })?;
         let write = || {
             let mut file = TempFile::new(&parent)?;
             file.write_all(content)?;
@@ -211,11 +240,10 @@ impl Target {
     }
 
     /// The opened folder in which the file lies or will lie, and its name there.
-    fn parent_and_name(&self, folder_mode: u32) -> Result<(Dir, PathBuf), ToolError> {
+    fn parent_and_name(&self, relative: &Path, folder_mode: u32) -> Result<(Dir, PathBuf), ToolError> {
         if self.shown.ends_with('/') {
             return Err(fail(format!("is a directory: {}", self.shown)));
         }
-        let relative = self.behind_link()?;
         let (Some(parent), Some(name)) = (relative.parent(), relative.file_name()) else {
             return Err(fail(format!("is a directory: {}", self.shown)));
         };
@@ -245,6 +273,13 @@ impl Target {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(fail(format!("is a link that leads to nothing: {}", self.shown))),
             Err(error) => Err(self.describe(&error)),
         }
+    }
+
+    /// How many of the folders of `path`, the nearest ones, are not there.
+    fn missing_folders(&self, path: &Path) -> u32 {
+        let folders = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+        let missing = folders.take_while(|folder| self.dir.symlink_metadata(folder).is_err());
+        u32::try_from(missing.count()).unwrap_or(u32::MAX)
     }
 
     fn existing_mode(&self, parent: &Dir, name: &Path) -> Result<Option<u32>, ToolError> {

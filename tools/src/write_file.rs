@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::call::{blocking, parse, schema};
+use crate::kept::Kept;
 use crate::text::count;
 use crate::workspace::Workspace;
 
@@ -15,11 +16,12 @@ pub(crate) const FOLDER_MODE: u32 = 0o777;
 /// See the file's head.
 pub(crate) struct WriteFile {
     workspace: Workspace,
+    kept: Kept,
 }
 
 impl WriteFile {
-    pub(crate) fn new(workspace: Workspace) -> Self {
-        Self { workspace }
+    pub(crate) fn new(workspace: Workspace, kept: Kept) -> Self {
+        Self { workspace, kept }
     }
 }
 
@@ -49,11 +51,11 @@ impl Tool for WriteFile {
     }
 
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a> {
-        let workspace = self.workspace.clone();
+        let (workspace, kept, call) = (self.workspace.clone(), self.kept.clone(), context.clone());
         let arguments = parse::<Arguments>(arguments);
         blocking(context, move |_| {
             let Arguments { path, content } = arguments?;
-            workspace.locate(&path)?.replace(content.as_bytes(), FOLDER_MODE)?;
+            kept.replace(&workspace.locate(&path)?, &workspace, &call, content.as_bytes(), FOLDER_MODE)?;
             Ok(format!("wrote {} to {path}", count(content.len() as u64, "byte")))
         })
     }
@@ -67,7 +69,7 @@ mod tests {
     use crate::testing::Bench;
 
     fn write(bench: &Bench, path: &str, content: &str) -> Result<String, String> {
-        let tool = WriteFile::new(bench.workspace.clone());
+        let tool = WriteFile::new(bench.workspace.clone(), bench.kept.clone());
         bench.run(&tool, json!({"path": path, "content": content})).map_err(|error| error.text)
     }
 

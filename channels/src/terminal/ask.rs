@@ -107,8 +107,10 @@ fn parse(line: &str, has_rule: bool) -> Option<Answer> {
 pub fn question_text(question: &Question, colour: bool) -> String {
     let (bold, plain) = if colour { (BOLD, PLAIN) } else { ("", "") };
     let tool = visible_exact(&question.tool).replace('\n', "␊");
-    let reason = visible_exact(&question.reason).replace('\n', "␊");
-    let mut out = format!("{bold}{tool}{plain} needs your approval: {reason}\n");
+    let reason = visible_exact(&question.reason);
+    let mut reason = reason.trim_end_matches('\n').split('\n');
+    let mut out = format!("{bold}{tool}{plain} needs your approval: {}\n", reason.next().unwrap_or_default());
+    reason.for_each(|line| out += &format!("  │ {line}\n"));
     if let Some(task) = &question.task {
         out += &format!("  for {}\n", visible_exact(task).replace('\n', "␊"));
     }

@@ -99,6 +99,8 @@ fn what_would_run_is_shown_whole_and_as_it_is() {
         &format!("{}  command: echo ␛[8m␍ls <U+202E>x␉y<U+200B>z\n", head("shell")),
     );
     check_text(&question("a\nb", json!({ "x\ny": 1 })), &format!("{}  x␊y: 1\n", head("a␊b")));
+    let difference = Question { reason: "it has changed\n-old\n+  path: \u{1b}x\n".into(), ..question("skill", json!({ "name": "pdf" })) };
+    check_text(&difference, "skill needs your approval: it has changed\n  │ -old\n  │ +  path: ␛x\n  name: pdf\n");
     let lines = ["l"; MANY_LINES].join("\n");
     let shown = "  │ l\n".repeat(MANY_LINES);
     check_text(&question("shell", json!({ "command": lines })), &format!("{}  command: (10 lines)\n{shown}", head("shell")));

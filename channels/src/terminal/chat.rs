@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::pin::Pin;
 
 use agent::memory::Inbound;
 use agent::{Agent, AgentError};
@@ -20,8 +21,10 @@ use super::{CHANNEL, commands, session};
 const CYAN: &str = "\x1b[36m";
 const PLAIN: &str = "\x1b[0m";
 
+/// Brings back the files that a turn has changed: gets the turn, and returns a line a file. The error is a sentence.
+pub type UndoFiles = Box<dyn Fn(i64) -> Pin<Box<dyn Future<Output = Result<Vec<String>, String>> + Send>> + Send + Sync>;
+
 /// How to chat.
-#[derive(Debug)]
 pub struct ChatOptions {
     /// The session to go on with, or to begin.
     pub session: String,
@@ -33,6 +36,8 @@ pub struct ChatOptions {
     pub screen: Screen,
     /// Whether standard input is a terminal; otherwise each of its lines is a message.
     pub stdin_is_terminal: bool,
+    /// What `/undo` does besides taking a turn out of the history.
+    pub undo_files: UndoFiles,
 }
 
 /// Why a chat ended before its end.
@@ -55,7 +60,7 @@ pub enum ChatError {
 /// Holds a conversation until Ctrl-D, `/quit` or the end of the input. An unfinished turn of the session is finished before
 /// anything new is run. What fails within a turn is shown and does not end the chat.
 pub async fn chat(agent: &Agent, options: ChatOptions, interrupt: &Interrupt) -> Result<(), ChatError> {
-    let ChatOptions { session, approve, history_file, screen, stdin_is_terminal } = options;
+    let ChatOptions { session, approve, history_file, screen, stdin_is_terminal, undo_files } = options;
     // However the chat ends, the terminal is left as it was found.
     let _mode = if stdin_is_terminal { KeepMode::new() } else { None };
     let input = match stdin_is_terminal {
@@ -69,6 +74,7 @@ pub async fn chat(agent: &Agent, options: ChatOptions, interrupt: &Interrupt) ->
         printer: Printer::new(screen, io::stdout(), io::stderr()),
         interrupt,
         input: input.map_err(ChatError::Input)?,
+        undo_files,
     };
     chat.hold().await
 }
@@ -81,6 +87,7 @@ pub(super) struct Chat<'a, O, E> {
     pub(super) printer: Printer<O, E>,
     pub(super) interrupt: &'a Interrupt,
     pub(super) input: Input,
+    pub(super) undo_files: UndoFiles,
 }
 
 impl<O: Write, E: Write> Chat<'_, O, E> {
@@ -198,7 +205,7 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
             Action::Approvals => commands::approvals(self.agent).await,
             Action::Context => commands::context(self.agent, &self.session).await,
             Action::Stop => commands::stop(self.agent, &self.session).await,
-            Action::Undo => commands::undo(self.agent, &self.session).await,
+            Action::Undo => commands::undo(self.agent, &self.session, &self.undo_files).await,
             Action::New(name) => return self.switch(commands::new_session(self.agent, name).await).await,
             Action::Session(name) => return self.switch(commands::find_session(self.agent, name).await).await,
             Action::Say(_) | Action::Quit => return Ok(()),

@@ -9,11 +9,16 @@ use serde_json::json;
 use super::super::test_support::{SCREEN, accepted, agent, nobody, owner, run};
 use super::*;
 
+/// Says that the turn had changed one file.
+fn one_file() -> super::UndoFiles {
+    Box::new(|_| Box::pin(async { Ok(vec!["restored a\u{1b}.txt".to_owned()]) }))
+}
+
 async fn chatted(agent: &Agent, approver: Approver, lines: &str) -> (String, String) {
     let (lines, interrupt) = (Cursor::new(lines.to_owned()), Interrupt::new());
     let printer = Printer::new(SCREEN, Vec::new(), Vec::new());
     let input = Input::lines(lines).unwrap();
-    let mut chat = Chat { agent, session: "main".into(), approver, printer, interrupt: &interrupt, input };
+    let mut chat = Chat { agent, session: "main".into(), approver, printer, interrupt: &interrupt, input, undo_files: one_file() };
     chat.hold().await.unwrap();
     let (out, err) = chat.printer.into_writers();
     (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
@@ -65,7 +70,7 @@ fn commands_look_at_the_session() {
         "there is no turn to undo\nnothing is unfinished; during a reply Ctrl-C stops it\nthere is no command /nwe; did you mean /new?\n",
         "",
     );
-    check("hello\n/undo\n/undo\n", "Hello there.\ntaken out of the history: hello\nthere is no turn to undo\n", "");
+    check("hello\n/undo\n/undo\n", "Hello there.\nrestored a␛.txt\ntaken out of the history: hello\nthere is no turn to undo\n", "");
     check(
         "/session x\n/session\n",
         "there is no session x; /sessions lists them, /new x begins it\n/session NAME; /sessions lists the names\n",
@@ -173,7 +178,8 @@ fn a_turn_left_open_in_the_middle_of_a_chat_is_finished_before_the_next() {
         let printer = Printer::new(SCREEN, Vec::new(), Vec::new());
         let (input, interrupt) = (Input::lines(io::BufReader::new(lines)).unwrap(), Interrupt::new());
         let approver = nobody(Approve::All);
-        let mut chat = Chat { agent: &agent, session: "main".into(), approver, printer, interrupt: &interrupt, input };
+        let mut chat =
+            Chat { agent: &agent, session: "main".into(), approver, printer, interrupt: &interrupt, input, undo_files: one_file() };
         let types = async {
             typed.write_all(b"hello\n").unwrap();
             while agent.store().turn(1).await.unwrap().is_none_or(|turn| turn.state == TurnState::Open) {
@@ -229,7 +235,8 @@ fn ctrl_c_stops_the_reply_and_not_the_chat() {
         let printer = Printer::new(screen, Vec::new(), Vec::new());
         let input = Input::lines(Cursor::new("slow please\nhello\n")).unwrap();
         let approver = nobody(Approve::Deny);
-        let mut chat = Chat { agent: &agent, session: "main".into(), approver, printer, interrupt: &interrupt, input };
+        let mut chat =
+            Chat { agent: &agent, session: "main".into(), approver, printer, interrupt: &interrupt, input, undo_files: one_file() };
         let raise = async {
             tokio::time::sleep(Duration::from_millis(350)).await;
             interrupt.raise();
@@ -254,7 +261,8 @@ fn ctrl_c_while_a_line_is_waited_for_ends_the_chat() {
         let printer = Printer::new(SCREEN, Vec::new(), Vec::new());
         let input = Input::lines(io::BufReader::new(lines)).unwrap();
         let approver = nobody(Approve::Deny);
-        let mut chat = Chat { agent: &agent, session: "main".into(), approver, printer, interrupt: &interrupt, input };
+        let mut chat =
+            Chat { agent: &agent, session: "main".into(), approver, printer, interrupt: &interrupt, input, undo_files: one_file() };
         let raise = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             interrupt.raise();

@@ -38,7 +38,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "sessions", arguments: "", help: "list the sessions", action: |_| Action::Sessions },
     Command { name: "session", arguments: "NAME", help: "go on with another session", action: Action::Session },
     Command { name: "stop", arguments: "", help: "end an unfinished turn (during a reply: Ctrl-C)", action: |_| Action::Stop },
-    Command { name: "undo", arguments: "", help: "take the last turn out of the history", action: |_| Action::Undo },
+    Command { name: "undo", arguments: "", help: "take the last turn out of the history, bring back its files", action: |_| Action::Undo },
     Command { name: "model", arguments: "", help: "say which model replies", action: |_| Action::Model },
     Command { name: "context", arguments: "", help: "say what fills the context", action: |_| Action::Context },
     Command { name: "approve", arguments: "[MODE]", help: "show or set who approves: prompt, deny, all, wait", action: Action::Approve },

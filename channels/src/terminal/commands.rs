@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use agent::memory::Note;
 use agent::{Agent, AgentError, Filling};
 
+use super::chat::UndoFiles;
 use super::tool_lines::{call_line, one_line};
+use super::visible::visible_exact;
 use super::{CHANNEL, session};
 
 /// Notes that `/memory` shows.
@@ -121,11 +123,18 @@ pub(super) async fn stop(agent: &Agent, name: &str) -> Result<String, AgentError
     })
 }
 
-pub(super) async fn undo(agent: &Agent, name: &str) -> Result<String, AgentError> {
+/// Files first: cut off in between, the same turn is undone once more, and its files are as they should be already.
+pub(super) async fn undo(agent: &Agent, name: &str, undo_files: &UndoFiles) -> Result<String, AgentError> {
     const NOTHING: &str = "there is no turn to undo";
     let Some(row) = session::find(agent, name).await? else { return Ok(NOTHING.to_owned()) };
-    let undone = agent.store().undo(row.id).await?;
-    Ok(undone.map_or(NOTHING.to_owned(), |turn| format!("taken out of the history: {}", one_line(&turn.text))))
+    let Some((turn, _)) = agent.store().history(row.id, 1).await?.pop() else { return Ok(NOTHING.to_owned()) };
+    let mut lines: Vec<String> = match undo_files(turn.id).await {
+        Ok(lines) => lines.iter().map(|line| visible_exact(line).replace('\n', "␊")).collect(),
+        Err(error) => return Ok(format!("nothing is undone: {error}")),
+    };
+    agent.store().undo(row.id).await?;
+    lines.push(format!("taken out of the history: {}", one_line(&turn.text)));
+    Ok(lines.join("\n"))
 }
 
 /// A name for a new session: `name`, or a free one when it is empty. The inner error is for the person.

@@ -15,8 +15,8 @@ fn attempts(bench: &Bench, path: &str) -> Vec<(&'static str, Result<String, Tool
     let call = |tool: &dyn agent::Tool, arguments: Value| bench.run(tool, arguments);
     vec![
         ("read", call(&ReadFile::new(workspace(), 6_000), json!({"path": path}))),
-        ("write", call(&WriteFile::new(workspace()), json!({"path": path, "content": "x"}))),
-        ("edit", call(&EditFile::new(workspace()), json!({"path": path, "old": "secret", "new": "x"}))),
+        ("write", call(&WriteFile::new(workspace(), bench.kept.clone()), json!({"path": path, "content": "x"}))),
+        ("edit", call(&EditFile::new(workspace(), bench.kept.clone()), json!({"path": path, "old": "secret", "new": "x"}))),
         ("list", call(&ListDir::new(workspace()), json!({"path": path}))),
         ("search", call(&SearchFiles::new(workspace()), json!({"pattern": "secret", "path": path}))),
     ]
