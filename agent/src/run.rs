@@ -179,29 +179,35 @@ impl<'a> Run<'a> {
         if let Some(reason) = self.forbidden(call, effect) {
             return self.end_call(Step::Refused { call: id, reason }, false).await;
         }
-        let foreign = self.foreign().await?;
-        let (channel, session, session_id) = self.place();
-        let leads_to = self.agent.toolbox.get(&call.name).and_then(|tool| tool.leads_to(&call.arguments));
-        let (foreign, leads_to) = (foreign.as_deref(), leads_to.as_deref());
-        let facts = CallFacts { tool: &call.name, effect, arguments: &call.arguments, channel, session, foreign, leads_to };
+        let context = self.context(call).await?;
+        let tool = self.agent.toolbox.get(&call.name);
+        let leads_to = tool.and_then(|tool| tool.leads_to(&call.arguments));
+        let facts = CallFacts {
+            tool: &call.name,
+            effect,
+            arguments: &call.arguments,
+            channel: &context.channel,
+            session: &context.session,
+            foreign: context.foreign.as_deref(),
+            leads_to: leads_to.as_deref(),
+        };
         let mut verdict = decide(&self.agent.policy(), &facts);
         if verdict.decision == Decision::Ask {
-            let grants = self.agent.store.grants(session_id).await?;
+            let grants = self.agent.store.grants(self.place().2).await?;
             let grants: Vec<Rule> = grants.into_iter().filter_map(|grant| serde_json::from_value(grant).ok()).collect();
             if decide(&grants, &facts).decision == Decision::Allow {
                 verdict = Verdict { decision: Decision::Allow, rule: GRANTED.into(), ..verdict };
             }
         }
-        let tool = self.agent.toolbox.get(&call.name).filter(|_| verdict.decision != Decision::Deny);
-        if let Some(tool) = tool
-            && let Some(concern) = tool.concern(&call.arguments, &self.context(call).await?).await
+        if let Some(tool) = tool.filter(|_| verdict.decision != Decision::Deny)
+            && let Some(concern) = tool.concern(&call.arguments, &context).await
         {
             return self.ask(call, hash, concern, None).await;
         }
         match verdict.decision {
             Decision::Allow => self.append(Step::Allowed { call: id, hash, rule: verdict.rule }).await,
             Decision::Ask => {
-                let rule = propose(&facts).filter(|_| foreign.is_none() || !carries_out(effect));
+                let rule = propose(&facts).filter(|_| facts.foreign.is_none() || !carries_out(effect));
                 self.ask(call, hash, verdict.reason, rule).await
             }
             Decision::Deny => self.end_call(Step::Refused { call: id, reason: verdict.reason }, false).await,

@@ -65,7 +65,7 @@ impl Store {
     }
 
     /// The changes of a turn and of the tasks that it started, in order.
-    pub async fn changes(&self, turn: i64) -> Result<Vec<FileChange>, StoreError> {
+    pub async fn file_changes(&self, turn: i64) -> Result<Vec<FileChange>, StoreError> {
         self.run(move |connection| {
             let mut statement = connection.prepare_cached(CHANGES)?;
             let rows = statement.query_map([turn], change)?;

@@ -37,8 +37,8 @@ async fn a_change_is_recorded_once_for_its_call() {
     for recorded in [&first, &first, &others[0], &others[1], &others[2], &first, &others[0]] {
         store.record_change(recorded.clone()).await.unwrap();
     }
-    assert_eq!(store.changes(one).await.unwrap(), [vec![first], others.to_vec()].concat());
-    assert_eq!(store.changes(one + 1).await.unwrap(), []);
+    assert_eq!(store.file_changes(one).await.unwrap(), [vec![first], others.to_vec()].concat());
+    assert_eq!(store.file_changes(one + 1).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -51,8 +51,8 @@ async fn a_turn_answers_for_its_tasks() {
     for recorded in &changes {
         store.record_change(recorded.clone()).await.unwrap();
     }
-    assert_eq!(store.changes(one).await.unwrap(), changes);
-    assert_eq!(store.changes(task).await.unwrap(), changes[1..2]);
+    assert_eq!(store.file_changes(one).await.unwrap(), changes);
+    assert_eq!(store.file_changes(task).await.unwrap(), changes[1..2]);
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ impl Kept {
 
     /// The changes of a turn and of its tasks, in order.
     pub(crate) async fn changes(&self, turn: i64) -> Result<Vec<FileChange>, ToolError> {
-        self.store.changes(turn).await.map_err(failed)
+        self.store.file_changes(turn).await.map_err(failed)
     }
 
     /// Keeps a whole content and returns its hash; it is on the disk when this returns. `shown` names it in errors.

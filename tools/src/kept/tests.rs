@@ -49,7 +49,7 @@ fn what_is_overwritten_is_kept_before() {
     bench.write("a.txt", "between");
     write(&bench, &kept, "a.txt", "new").unwrap();
     write(&bench, &kept, "b/c/d.txt", "new").unwrap();
-    let changes = wait(bench.store.changes(one)).unwrap();
+    let changes = wait(bench.store.file_changes(one)).unwrap();
     let changes: Vec<_> = changes.iter().map(|c| (c.path.as_str(), c.before.clone(), c.after.clone(), c.made)).collect();
     let new = Some(sum("new"));
     let expected =
@@ -72,7 +72,7 @@ fn what_cannot_be_kept_is_not_overwritten() {
     assert!(error.starts_with("large could not be kept for undo, so it is not overwritten: "), "{error}");
     assert_eq!(bench.read("large"), b"12345");
     // The journal has no word of a change that was not made.
-    assert_eq!(wait(bench.store.changes(bench.context.turn)).unwrap(), []);
+    assert_eq!(wait(bench.store.file_changes(bench.context.turn)).unwrap(), []);
 }
 
 /// A budget of 100 bytes, and more turns than are safe from it, each of which overwrites 10 bytes.
