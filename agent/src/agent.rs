@@ -1,14 +1,16 @@
 //! The agent: accepts messages, runs turns, takes answers. It decides; the rooms around it do.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use engine::{Engine, EngineError, Sampling};
+use futures_util::future::join_all;
 use memory::{Accepted, Inbound, Store, StoreError, TurnRow, TurnState};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
 use crate::approval::Rule;
 use crate::event::{Event, TurnResult};
@@ -189,8 +191,8 @@ pub struct Agent {
     policy: RwLock<Vec<Rule>>,
     /// Turns that were stopped, for those who run them.
     stops: broadcast::Sender<i64>,
-    /// What goes on when a turn has ended.
-    background: Mutex<JoinSet<()>>,
+    /// What goes on in the background, by session.
+    background: Mutex<HashMap<i64, JoinHandle<()>>>,
 }
 
 /// Turns stopped at once that a run hears of; one that misses some looks into the journal.
@@ -314,22 +316,20 @@ impl Agent {
         Ok(())
     }
 
-    /// Has `work` done beside the turns that come.
-    pub(crate) fn in_background(&self, work: impl Future<Output = Option<()>> + Send + 'static) {
-        if let Ok(mut background) = self.background.lock() {
-            // Those that have ended need not be kept.
-            while background.try_join_next().is_some() {}
-            background.spawn(async { _ = work.await });
+    /// Has `work` done beside the turns that come; one at a time for a session, so more is not begun.
+    pub(crate) fn in_background(&self, session: i64, work: impl Future<Output = Option<()>> + Send + 'static) {
+        if let Ok(mut background) = self.background.lock()
+            && background.get(&session).is_none_or(JoinHandle::is_finished)
+        {
+            background.insert(session, tokio::spawn(async { _ = work.await }));
         }
     }
 
     /// Waits for what goes on in the background. Dropping the future ends only the waiting.
     pub async fn settle(&self) {
-        let next = |cx: &mut std::task::Context<'_>| match self.background.lock() {
-            Ok(mut background) => background.poll_join_next(cx).map(|ended| ended.is_some()),
-            Err(_) => std::task::Poll::Ready(false),
-        };
-        while std::future::poll_fn(next).await {}
+        let running = self.background.lock().map(|mut background| std::mem::take(&mut *background)).unwrap_or_default();
+        // One that failed has left everything as it was.
+        join_all(running.into_values()).await;
     }
 
     pub(crate) async fn turn(&self, turn: i64) -> Result<TurnRow, AgentError> {
@@ -346,10 +346,13 @@ pub fn parse_steps(turn: i64, rows: Vec<memory::StepRow>) -> Result<Vec<Step>, A
     rows.into_iter().map(|row| serde_json::from_value(row.body).map_err(|e| AgentError::BadStep { turn, reason: e.to_string() })).collect()
 }
 
-/// Writes one step; it is durable when this returns.
-pub(crate) async fn append(store: &Store, turn: i64, step: &Step) -> Result<(), AgentError> {
-    let body = serde_json::to_value(step).map_err(|e| AgentError::BadStep { turn, reason: e.to_string() })?;
-    let kind = body["kind"].as_str().unwrap_or_default().to_owned();
-    store.append(turn, &kind, body).await?;
+/// Writes steps, all or none; they are durable when this returns.
+pub(crate) async fn append(store: &Store, turn: i64, steps: &[Step]) -> Result<(), AgentError> {
+    let row = |step: &Step| {
+        let body = serde_json::to_value(step).map_err(|e| AgentError::BadStep { turn, reason: e.to_string() })?;
+        Ok((body["kind"].as_str().unwrap_or_default().to_owned(), body))
+    };
+    let rows = steps.iter().map(row).collect::<Result<Vec<_>, AgentError>>()?;
+    store.append_all(turn, rows).await?;
     Ok(())
 }

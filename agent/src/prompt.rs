@@ -48,7 +48,8 @@ impl Run<'_> {
         let noted = fresh.iter().filter_map(|note| note.origin.as_deref());
         let origin = listed(piped.into_iter().chain(given).chain(job.as_deref()).chain(summarised).chain(noted));
         let notes = fresh.iter().map(|note| note.id.clone()).collect();
-        self.append(Step::Began { content, notes, from, summary: summary.map(|summary| summary.upto), origin }).await
+        self.append(Step::Began { content, notes, from, summary: summary.map(|summary| summary.upto), origin });
+        Ok(())
     }
 
     /// The turn that the context begins with, and the summary before it: what the newest summary leaves; else what the last turn began
@@ -96,6 +97,7 @@ impl Run<'_> {
         if !self.agent.settings.steer || self.task.is_some() || !reads_results {
             return Ok(());
         }
+        self.flush().await?;
         for other in self.agent.store.waiting_after(self.turn.session, self.turn.id).await? {
             let content = user_message(&other.text, other.data.as_deref(), &(self.agent.settings.clock)(), &[]);
             let origin = other.data.is_some().then(|| PIPED.to_owned());
@@ -199,6 +201,10 @@ impl Run<'_> {
         let mut window: Vec<Past> = self.history().await?.iter().filter(|(row, _)| row.id >= from).cloned().collect();
         window.push((self.turn.clone(), self.steps.clone()));
         let Some(upto) = due(&window, info.context).filter(|_| self.task.is_none()) else { return Ok(()) };
+        let ready = self.agent.store.summary(self.turn.session).await?;
+        if ready.is_some_and(|ready| ready.upto >= from) {
+            return Ok(()); // the next turn begins with it
+        }
         let old = window.iter().filter(|(row, _)| row.id <= upto).flat_map(|(_, steps)| steps);
         let summary = Summary {
             engine: self.agent.engine.clone(),
@@ -215,7 +221,7 @@ impl Run<'_> {
             session: self.turn.session,
             upto,
         };
-        self.agent.in_background(summary.make());
+        self.agent.in_background(self.turn.session, summary.make());
         Ok(())
     }
 }

@@ -170,5 +170,5 @@ pub async fn answer(store: &Store, secrets: &Secrets, keep: &KeepRule, question:
         },
     }
     let step = Step::Answered { call: question.call.clone(), hash: question.hash.clone(), allowed, scope, why, by };
-    append(store, question.turn, &secrets.redact_step(step)).await
+    append(store, question.turn, &[secrets.redact_step(step)]).await
 }

@@ -40,6 +40,9 @@ pub(crate) struct Run<'a> {
     /// The task that the turn is, if it is one.
     pub(crate) task: Option<Task>,
     pub(crate) steps: Vec<Step>,
+    /// How many of the steps the journal has, and what is to be shown once it has the others.
+    written: usize,
+    unshown: Vec<Event>,
     /// The turns before this one, read once.
     pub(crate) history: Option<Vec<Past>>,
     pub(crate) events: &'a mpsc::Sender<Event>,
@@ -49,7 +52,8 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     pub(crate) fn new(agent: &'a Agent, turn: TurnRow, steps: Vec<Step>, events: &'a mpsc::Sender<Event>, deadline: Instant) -> Self {
         let task = Task::of(&turn);
-        Self { agent, turn, task, steps, history: None, events, deadline }
+        let written = steps.len();
+        Self { agent, turn, task, steps, written, unshown: Vec::new(), history: None, events, deadline }
     }
 
     pub(crate) async fn carry_on(mut self) -> Result<Outcome, AgentError> {
@@ -57,12 +61,13 @@ impl<'a> Run<'a> {
             // The next try would be the same, and so would be its end: it ends here, and the history shows why.
             Err(AgentError::Engine(error, None)) if error != EngineError::Gone => {
                 if matches!(error, EngineError::PromptTooLong { .. }) {
-                    self.append(Step::TooLong).await?;
+                    self.append(Step::TooLong);
                 }
                 let outbound = self.record(TurnState::Failed, &error.to_string()).await?;
                 Err(AgentError::Engine(error, outbound))
             }
             Err(AgentError::Store(error @ (StoreError::TooLong { .. } | StoreError::TooDeep))) => {
+                self.steps.truncate(self.written);
                 let outbound = self.record(TurnState::Failed, &error.to_string()).await?;
                 if let Some(outbound) = outbound {
                     self.agent.store.confirm(outbound, None).await?; // the caller shows the error itself
@@ -96,6 +101,7 @@ impl<'a> Run<'a> {
                 Next::Fail(failure) => return self.fail(failure).await,
             };
             if let Some(question) = waits {
+                self.flush().await?;
                 return Ok(Outcome::Waiting(question));
             }
         }
@@ -143,6 +149,7 @@ impl<'a> Run<'a> {
             deadline: Some(self.deadline),
             ..Request::default()
         };
+        self.flush().await?;
         let mut generation = self.agent.engine.generate(request).await?;
         while let Some(delta) = generation.next().await {
             match delta? {
@@ -165,7 +172,7 @@ impl<'a> Run<'a> {
         let info = self.agent.engine.info();
         let (model, model_hash, sampling) = (info.name.clone(), info.hash.clone(), self.agent.settings.sampling.clone());
         let calls = message.tool_calls.clone();
-        self.append(Step::Thought(Box::new(Thought { message, reason, model, model_hash, sampling, usage, timings, cache_miss }))).await?;
+        self.append(Step::Thought(Box::new(Thought { message, reason, model, model_hash, sampling, usage, timings, cache_miss })));
         for ToolCall { id, name, arguments } in calls {
             self.emit(Event::ToolCall { id, name, arguments }).await;
         }
@@ -202,13 +209,18 @@ impl<'a> Run<'a> {
         if let Some(tool) = tool.filter(|_| verdict.decision != Decision::Deny)
             && let Some(concern) = tool.concern(&call.arguments, &context).await
         {
-            return self.ask(call, hash, concern, None).await;
+            self.ask(call, hash, concern, None);
+            return Ok(());
         }
         match verdict.decision {
-            Decision::Allow => self.append(Step::Allowed { call: id, hash, rule: verdict.rule }).await,
+            Decision::Allow => {
+                self.append(Step::Allowed { call: id, hash, rule: verdict.rule });
+                Ok(())
+            }
             Decision::Ask => {
                 let rule = propose(&facts).filter(|_| facts.foreign.is_none() || !carries_out(effect));
-                self.ask(call, hash, verdict.reason, rule).await
+                self.ask(call, hash, verdict.reason, rule);
+                Ok(())
             }
             Decision::Deny => self.end_call(Step::Refused { call: id, reason: verdict.reason }, false).await,
         }
@@ -231,10 +243,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn ask(&mut self, call: &ToolCall, hash: String, reason: String, rule: Option<Rule>) -> Result<(), AgentError> {
+    fn ask(&mut self, call: &ToolCall, hash: String, reason: String, rule: Option<Rule>) {
         let patience = i64::try_from(self.agent.settings.limits.approval_time.as_secs()).unwrap_or(i64::MAX);
         let until = (self.agent.settings.now)().saturating_add(patience);
-        self.append(Step::Asked { call: call.id.clone(), hash, reason, until: Some(until), rule }).await
+        self.append(Step::Asked { call: call.id.clone(), hash, reason, until: Some(until), rule });
     }
 
     /// Shows the question that the turn waits for; `None`: its time is over, and that was a no.
@@ -249,7 +261,7 @@ impl<'a> Run<'a> {
         Ok(Some(question))
     }
 
-    pub(crate) async fn emit_question(&self, question: &Question) {
+    pub(crate) async fn emit_question(&mut self, question: &Question) {
         let id = Some(question.id());
         let Question { call, tool, arguments, reason, task, .. } = question.clone();
         self.emit(Event::Approval { id: call, tool, arguments, reason, question: id, task }).await;
@@ -265,7 +277,7 @@ impl<'a> Run<'a> {
             let reason = "what was approved is not what was to run".to_owned();
             return self.end_call(Step::Refused { call: call.id.clone(), reason }, false).await.map(|()| None);
         }
-        self.append(Step::Intent { call: call.id.clone() }).await?;
+        self.append(Step::Intent { call: call.id.clone() });
         self.perform(call).await
     }
 
@@ -274,7 +286,8 @@ impl<'a> Run<'a> {
             Some(Effect::Read) => self.perform(call).await,
             _ => {
                 let hash = call_hash(&call.name, &call.arguments);
-                self.ask(call, hash, CUT_OFF.to_owned(), None).await.map(|()| None)
+                self.ask(call, hash, CUT_OFF.to_owned(), None);
+                Ok(None)
             }
         }
     }
@@ -286,6 +299,7 @@ impl<'a> Run<'a> {
             let reason = format!("there is no tool called `{}`", call.name);
             return self.end_call(Step::Refused { call: call.id.clone(), reason }, false).await.map(|()| None);
         };
+        self.flush().await?;
         let key = format!("{}-{}", self.turn.id, call.id);
         let result = if call.name == SPAWN {
             match self.spawn(call).await? {
@@ -341,7 +355,7 @@ impl<'a> Run<'a> {
 
     async fn end_call(&mut self, step: Step, ok: bool) -> Result<(), AgentError> {
         let id = step.call().unwrap_or_default().to_owned();
-        self.append(step).await?;
+        self.append(step);
         let content = self.steps.last().and_then(Step::ending).unwrap_or_default();
         self.emit(Event::ToolResult { id, ok, content }).await;
         Ok(())
@@ -349,13 +363,14 @@ impl<'a> Run<'a> {
 
     async fn fail(&mut self, failure: Failure) -> Result<Outcome, AgentError> {
         if failure == Failure::Context {
-            self.append(Step::TooLong).await?;
+            self.append(Step::TooLong);
         }
         self.finish(failure.sentence().to_owned(), Some(failure)).await
     }
 
     /// Outcome and outbound message in one transaction; the message's id in the outbox. A job may have nothing to say.
-    async fn record(&self, state: TurnState, text: &str) -> Result<Option<i64>, AgentError> {
+    async fn record(&mut self, state: TurnState, text: &str) -> Result<Option<i64>, AgentError> {
+        self.flush().await?;
         let silent = self.is_job() && state == TurnState::Done && says_nothing(text);
         let text = self.agent.settings.secrets.redact(text);
         // A task's result goes to the call that started it.
@@ -420,16 +435,31 @@ impl<'a> Run<'a> {
         self.agent.toolbox.get(&call.name).map(|tool| tool.effect_of(&call.arguments))
     }
 
-    pub(crate) async fn append(&mut self, step: Step) -> Result<(), AgentError> {
-        let step = self.agent.settings.secrets.redact_step(step);
-        append(&self.agent.store, self.turn.id, &step).await?;
-        self.steps.push(step);
+    /// Adds a step. The journal has it before anything that it allows, and before it is shown: see [`Run::flush`].
+    pub(crate) fn append(&mut self, step: Step) {
+        self.steps.push(self.agent.settings.secrets.redact_step(step));
+    }
+
+    /// Writes the steps that have been added, all in one transaction, and then shows what was to be shown. Comes before the model reads,
+    /// before a tool runs and before the run ends: one write to the disk for what led to a call, and one for what came of it.
+    pub(crate) async fn flush(&mut self) -> Result<(), AgentError> {
+        if self.written < self.steps.len() {
+            append(&self.agent.store, self.turn.id, &self.steps[self.written..]).await?;
+            self.written = self.steps.len();
+        }
+        for event in std::mem::take(&mut self.unshown) {
+            self.emit(event).await;
+        }
         Ok(())
     }
 
     /// Shows an event. A closed receiver is nobody listening: the turn goes on, the journal has it.
-    async fn emit(&self, event: Event) {
-        let _ = self.events.send(event).await;
+    async fn emit(&mut self, event: Event) {
+        if self.written < self.steps.len() {
+            self.unshown.push(event);
+        } else {
+            let _ = self.events.send(event).await;
+        }
     }
 }
 

@@ -165,13 +165,24 @@ impl Store {
     /// Adds a step to an open turn and returns its `seq`. It is on the disk when this returns.
     /// Refused with [`StoreError::TurnFinished`] when the turn is finished.
     pub async fn append(&self, turn: i64, kind: &str, body: Value) -> Result<i64, StoreError> {
-        limits::check("kind of step", kind, limits::NAME_BYTES)?;
-        let body = body.to_string();
-        limits::check("step", &body, limits::STEP_BYTES)?;
-        // A value can be nested deeper than the parser follows; written, it would make its turn unreadable.
-        serde_json::from_str::<Value>(&body).map_err(|_| StoreError::TooDeep)?;
-        let kind = kind.to_owned();
-        self.run(move |connection| transact(connection, |transaction| append_step(transaction, turn, &kind, &body))).await
+        self.append_all(turn, vec![(kind.to_owned(), body)]).await
+    }
+
+    /// [`Store::append`] for several steps, each a kind and a body: all or none are on the disk. Returns the last one's `seq`; 0 without any.
+    pub async fn append_all(&self, turn: i64, steps: Vec<(String, Value)>) -> Result<i64, StoreError> {
+        let mut rows = Vec::new();
+        for (kind, body) in steps {
+            limits::check("kind of step", &kind, limits::NAME_BYTES)?;
+            let body = body.to_string();
+            limits::check("step", &body, limits::STEP_BYTES)?;
+            // A value can be nested deeper than the parser follows; written, it would make its turn unreadable.
+            serde_json::from_str::<Value>(&body).map_err(|_| StoreError::TooDeep)?;
+            rows.push((kind, body));
+        }
+        self.run(move |connection| {
+            transact(connection, |transaction| rows.iter().try_fold(0, |_, (kind, body)| append_step(transaction, turn, kind, body)))
+        })
+        .await
     }
 
     /// Ends an open turn as `Done` or `Failed`: its outcome and, if there is one, the message to be sent, in one transaction.

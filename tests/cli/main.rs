@@ -4,6 +4,7 @@
 
 mod ask;
 mod crash;
+mod crown;
 mod demo_model;
 mod embed;
 mod errors;
