@@ -27,6 +27,7 @@ mod models;
 mod parts;
 mod secrets;
 mod size;
+mod toolbox;
 
 use std::process::ExitCode;
 
@@ -94,6 +95,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Job(command) => commands::job::run(command).await,
             Command::Serve(args) => commands::serve::run(args).await,
             Command::Config(command) => commands::config::run(&command),
+            Command::Tool(command) => commands::tool::run(&command).await,
             Command::Doctor(list) => commands::doctor::run(&list).await,
             Command::Worker(args) => commands::worker::run(&args).await,
         }

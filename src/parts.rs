@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, Event, KeepRule, Limits, Settings, Spawn, Stage, Tool, Toolbox};
+use agent::{Agent, Event, KeepRule, Limits, Settings, Stage};
 use anyhow::Result;
 use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
 use memory::Store;
 use tokio::sync::mpsc;
-use tools::{OutputFolder, Workspace, schedule};
+use tools::{OutputFolder, Workspace};
 
 use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
@@ -22,6 +22,7 @@ use crate::exit::{self, BadInput, Interrupted};
 use crate::home::Home;
 use crate::models::configure;
 use crate::secrets;
+use crate::toolbox::{self, User};
 
 /// A load that is over by then shows no progress.
 const QUICK_LOAD: Duration = Duration::from_millis(500);
@@ -161,7 +162,8 @@ pub async fn plan(options: LoadOptions) -> Result<Plan> {
     Ok(tokio::task::spawn_blocking(move || Plan::of(&options)).await??)
 }
 
-fn demo() -> ModelSource {
+/// The embedded model.
+pub fn demo() -> ModelSource {
     ModelSource::Embedded { name: "demo", bytes: DEMO }
 }
 
@@ -238,7 +240,7 @@ pub async fn load_quietly(options: LoadOptions) -> Result<Engine> {
 }
 
 /// Puts the agent together.
-pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -> Result<Agent> {
+pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -> Result<Agent> {
     let limits = &context.config.limits;
     let limits = Limits {
         steps: turn.max_steps.unwrap_or(limits.max_steps) as usize,
@@ -253,7 +255,14 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     let workspace = context.open_workspace()?;
     let output = OutputFolder::new(workspace.clone());
     let shown = limits.shown_tokens(engine.info().context) as usize;
-    let toolbox = toolbox(workspace, store.clone(), shown, more_tools(context, turn, &store)?)?;
+    let user = if matches!(context.source(turn.model.as_deref())?, ModelSource::Embedded { .. }) { User::Demo } else { User::Anyone };
+    let tools = toolbox::tools(context, user, workspace, store.clone(), shown).await?;
+    for server in &tools.servers {
+        if let Err(why) = &server.tools {
+            tell!("paguro: the MCP server `{}` has no tools here: {}", server.name, channels::visible(why));
+        }
+    }
+    let toolbox = tools.fit(agent::SYSTEM_BLOCK, &engine).await?;
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
@@ -267,22 +276,6 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
         steer: context.config.chat.while_busy == WhileBusy::Steer,
     };
     Ok(Agent::new(engine, store, toolbox, settings))
-}
-
-/// The tools beside those that every model has. The demo model was trained on exactly those, in their order, so it gets no others.
-fn more_tools(context: &Context, turn: &TurnArgs, store: &Store) -> Result<Vec<Box<dyn Tool>>> {
-    if matches!(context.source(turn.model.as_deref())?, ModelSource::Embedded { .. }) {
-        return Ok(Vec::new());
-    }
-    let zone = schedule::default_zone(context.config.schedule.zone.as_deref()).map_err(|error| BadInput(error.0))?;
-    Ok(vec![Box::new(schedule::Schedule::new(store.clone(), zone, jiff::Timestamp::now)), Box::new(Spawn)])
-}
-
-/// The built-in tools, then `more`; `output_tokens` of a result are shown to the model.
-pub fn toolbox(workspace: Workspace, store: Store, output_tokens: usize, more: Vec<Box<dyn Tool>>) -> Result<Toolbox> {
-    let mut tools = tools::builtin(&tools::Settings { output_tokens, ..tools::Settings::new(workspace, store) });
-    tools.extend(more);
-    Ok(Toolbox::checked(tools)?)
 }
 
 /// How a rule is kept that the owner has agreed to: in front of the others in the configuration.
@@ -314,25 +307,4 @@ pub fn session_name(name: Option<&str>) -> Result<String> {
     let Some(name) = name else { return Ok(new_session()) };
     check_session_name(name).map_err(|e| BadInput(e.to_string()))?;
     Ok(name.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The most that a session's first tokens may cost (the issue of part 1; another agent spends 8,055 on "Hello there").
-    const BLOCK_TOKENS: u32 = 3_000;
-
-    #[tokio::test]
-    async fn block_and_tools_are_few_tokens() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::in_memory().unwrap();
-        let schedule = schedule::Schedule::new(store.clone(), "UTC".into(), jiff::Timestamp::now);
-        let more: Vec<Box<dyn Tool>> = vec![Box::new(schedule), Box::new(Spawn)];
-        let tools = toolbox(Workspace::open(folder.path()).unwrap(), store, tools::DEFAULT_OUTPUT_TOKENS, more).unwrap();
-        let engine = Engine::load(LoadOptions::new(demo()), |_| ControlFlow::Continue(())).await.unwrap();
-        let texts = vec![agent::SYSTEM_BLOCK.to_owned(), serde_json::to_string(&tools.schemas()).unwrap()];
-        let counts = engine.count_tokens(texts).await.unwrap();
-        assert!(counts.iter().sum::<u32>() <= BLOCK_TOKENS, "{counts:?}");
-    }
 }

@@ -25,7 +25,7 @@ pub async fn run(args: TurnArgs) -> Result<ExitCode> {
     let mut printer = Printer::new(screen, io::stdout(), io::stderr());
     let engine = parts::load(options, &mut printer, &interrupt).await?;
     printer.settle()?;
-    let agent = parts::agent(&context, &args, store, engine)?;
+    let agent = parts::agent(&context, &args, store, engine).await?;
     let history_file = context.home.data.join("chat_history");
     let options = ChatOptions { session, approve: args.approve, history_file, screen, stdin_is_terminal: io::stdin().is_terminal() };
     match channels::terminal::chat(&agent, options, &interrupt).await {

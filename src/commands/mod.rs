@@ -15,6 +15,7 @@ pub mod model;
 pub mod plan;
 pub mod serve;
 pub mod session;
+pub mod tool;
 pub mod tune;
 pub mod why;
 pub mod worker;

@@ -11,6 +11,7 @@ mod errors;
 mod ggufs;
 mod hub;
 mod jobs;
+mod mcp;
 mod measure;
 mod models;
 mod notes;
