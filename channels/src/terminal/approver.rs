@@ -60,7 +60,8 @@ impl Approver {
     pub async fn answer(&self, question: &Question) -> Answer {
         match self.way(question) {
             Way::Yes => Answer::yes(CHANNEL),
-            Way::No => Answer::no(CHANNEL),
+            // Nothing waits outside a turn, so there is no later.
+            Way::No | Way::Later => Answer::no(CHANNEL),
             Way::Ask(terminal) => terminal.ask(question, self.patience).await,
             Way::Nobody(why) => {
                 let what = call_line(&question.tool, &question.arguments);
