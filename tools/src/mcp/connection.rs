@@ -227,7 +227,7 @@ async fn connect(reach: &Reach) -> Result<Running, String> {
         }
         Reach::Http { url, headers } => {
             let transport = http::transport(url, headers)?;
-            let service = serve_client(Handler::default(), transport).await.map_err(|error| short(&error.to_string()))?;
+            let service = serve_client(Handler::default(), transport).await.map_err(|error| plain(&error.to_string()))?;
             Ok(Running { service, process: None })
         }
     }
@@ -274,6 +274,11 @@ async fn ping(peer: &Peer<RoleClient>) -> bool {
 
 fn is_lost(error: &ServiceError) -> bool {
     matches!(error, ServiceError::TransportClosed | ServiceError::TransportSend(_))
+}
+
+/// An error of the way without the names of types that `rmcp` puts before it.
+fn plain(text: &str) -> String {
+    short(text.rsplit_once("] error: ").map_or(text, |(_, words)| words))
 }
 
 /// A server's words on one line, at most [`ERROR_CHARS`] characters.
