@@ -48,6 +48,9 @@ pub enum Command {
     /// The configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// What the agent can do, and one of it by hand, without a model
+    #[command(subcommand)]
+    Tool(ToolCommand),
     /// Check that everything is in place
     Doctor(ListArgs),
     /// Lend this machine's memory and compute to another Paguro, which names it under `workers` in its configuration
@@ -509,6 +512,24 @@ pub enum SkillCommand {
     Forget {
         /// The skill, or AGENTS.md
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ToolCommand {
+    /// Show the tools, with their effect and where they come from
+    List(ListArgs),
+    /// Run one tool, with the same approval as for a model
+    Run {
+        /// The tool
+        name: String,
+        /// Its arguments, a JSON object
+        arguments: String,
+        /// What to do when the call needs approval: prompt (without a terminal the answer is no), deny or all
+        #[arg(long, default_value_t = Approve::Prompt)]
+        approve: Approve,
+        #[command(flatten)]
+        list: ListArgs,
     },
 }
 

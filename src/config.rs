@@ -1,5 +1,7 @@
 //! The configuration file: one TOML file, every key with a default, no unknown keys, overridden by variables.
 
+mod reach;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use agent::Rule;
 use engine::CacheType;
 use serde::{Deserialize, Serialize};
 
+pub use self::reach::{Mcp, Web};
 use crate::size::Size;
 
 /// A wrong configuration; one line that names the value and the way out.
@@ -29,6 +32,8 @@ pub struct Config {
     pub schedule: Schedule,
     pub telegram: Telegram,
     pub chat: Chat,
+    pub web: Web,
+    pub mcp: Vec<Mcp>,
     pub policy: Vec<Rule>,
 }
 
@@ -283,6 +288,8 @@ impl Config {
                 return Err(format!("`engine.workers` has {worker:?}: 0 is no port that a worker has; give the one it listens on"));
             }
         }
+        self.web.check()?;
+        Mcp::check(&self.mcp)?;
         let rules = self.policy.iter().enumerate();
         rules.map(|(index, rule)| rule.check().map_err(|e| format!("policy {}: {e}", index + 1))).collect()
     }
@@ -305,7 +312,8 @@ pub const MODELS_TOKEN: &str = "PAGURO_MODELS_TOKEN";
 fn override_of((name, value): (String, String)) -> Option<(String, String, String, String)> {
     let rest = name.strip_prefix("PAGURO_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
-    let known = ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "schedule", "telegram", "chat"].contains(&section);
+    let known =
+        ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "schedule", "telegram", "chat", "web"].contains(&section);
     let is_secret = name == TELEGRAM_TOKEN || name == MODELS_TOKEN;
     (known && !is_secret).then(|| (name.clone(), section.to_owned(), key.to_owned(), value))
 }
@@ -402,6 +410,26 @@ pub const TEMPLATE: &str = "\
 [chat]
 # while_busy = \"queue\"         # a message during a turn: queue, or steer (the turn takes it in at its next step)
 
+[web]                          # web_fetch and web_search: pages, only from the public internet
+# enabled = true               # by default with every model but the demo model
+# allow_private = [\"nas.local:80\"]  # may be read although it is not on the public internet
+# search = \"duckduckgo\"        # duckduckgo | searxng | brave
+# search_url = \"http://127.0.0.1:8080\"  # the address of a SearXNG
+# key_file = \"brave.key\"       # for brave
+
+# Servers that speak the Model Context Protocol. A tool is called SERVER_TOOL here, and asks before each call unless `effects` says
+# that it only reads, or a rule allows it.
+# [[mcp]]
+# name = \"time\"
+# command = [\"mcp-server-time\"]  # or an address: url = \"https://example.org/mcp\", with `headers` and `header_files`
+# environment = { TZ = \"Europe/Rome\" }
+# environment_files = { API_KEY = \"time.key\" }  # the value stands in a file
+# allow = [\"*\"]                # which of its tools, by default all
+# effects = { \"get_*\" = \"read\" }  # read | write | network | spend
+# hosts = [\"example.org:443\"]  # what the command may reach
+# timeout_s = 60               # one call
+# start_timeout_s = 10
+
 # What may run without asking. The first rule that matches decides; without one reading runs, and everything else asks.
 # [[policy]]
 # tool = \"shell\"
@@ -443,7 +471,7 @@ mod tests {
             .fold(String::new(), |text, line| text + line + "\n");
         let read = load(&all, &[]).unwrap();
         assert_eq!(read.limits, Limits::default());
-        assert_eq!(read.policy.len(), 1);
+        assert_eq!((read.policy.len(), read.mcp.len()), (1, 1));
         assert_eq!(read.engine, Engine { workers: vec!["192.168.1.20:50052".into()], ..Engine::default() });
         assert_eq!(
             read.model,

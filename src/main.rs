@@ -27,6 +27,7 @@ mod models;
 mod parts;
 mod secrets;
 mod size;
+mod toolbox;
 
 use std::process::ExitCode;
 
@@ -95,6 +96,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Serve(args) => commands::serve::run(args).await,
             Command::Skill(command) => commands::skill::run(&command).await,
             Command::Config(command) => commands::config::run(&command),
+            Command::Tool(command) => commands::tool::run(&command).await,
             Command::Doctor(list) => commands::doctor::run(&list).await,
             Command::Worker(args) => commands::worker::run(&args).await,
         }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, Event, KeepRule, Limits, Settings, Spawn, Stage, Tool, Toolbox};
+use agent::{Agent, Event, KeepRule, Limits, Settings, Stage};
 use anyhow::Result;
 use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
 use memory::Store;
 use tokio::sync::mpsc;
-use tools::{Kept, OutputFolder, Skills, Workspace, schedule};
+use tools::{Kept, OutputFolder, Skills, Workspace};
 
 use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
@@ -22,6 +22,7 @@ use crate::exit::{self, BadInput, Interrupted};
 use crate::home::Home;
 use crate::models::configure;
 use crate::secrets;
+use crate::toolbox::{self, User};
 
 /// A load that is over by then shows no progress.
 const QUICK_LOAD: Duration = Duration::from_millis(500);
@@ -78,6 +79,13 @@ impl Context {
     /// The skills of `workspace` and of the home.
     pub fn skills(&self, workspace: Workspace, store: &Store) -> Skills {
         Skills::new(workspace, self.home.data.join("skills"), store.clone())
+    }
+
+    /// What the built-in tools need; `output_tokens` of a result are shown to the model.
+    pub fn tool_settings(&self, store: &Store, output_tokens: usize) -> Result<tools::Settings> {
+        let workspace = self.open_workspace()?;
+        let skills = Some(self.skills(workspace.clone(), store));
+        Ok(tools::Settings { output_tokens, skills, ..tools::Settings::new(workspace, store.clone(), self.kept(store)) })
     }
 
     /// Which model is meant: `--model`, else the configured one, else the demo model.
@@ -171,7 +179,8 @@ pub async fn plan(options: LoadOptions) -> Result<Plan> {
     Ok(tokio::task::spawn_blocking(move || Plan::of(&options)).await??)
 }
 
-fn demo() -> ModelSource {
+/// The embedded model.
+pub fn demo() -> ModelSource {
     ModelSource::Embedded { name: "demo", bytes: DEMO }
 }
 
@@ -248,7 +257,7 @@ pub async fn load_quietly(options: LoadOptions) -> Result<Engine> {
 }
 
 /// Puts the agent together.
-pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -> Result<Agent> {
+pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -> Result<Agent> {
     let limits = &context.config.limits;
     let limits = Limits {
         steps: turn.max_steps.unwrap_or(limits.max_steps) as usize,
@@ -260,14 +269,17 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
         approval_time: Duration::from_secs(limits.approval_timeout_s),
         output_tokens: limits.tool_output_tokens,
     };
-    let workspace = context.open_workspace()?;
-    let output = OutputFolder::new(workspace.clone());
-    let skills = context.skills(workspace.clone(), &store);
-    let tools = tools::Settings {
-        output_tokens: limits.shown_tokens(engine.info().context) as usize,
-        skills: Some(skills.clone()),
-        ..tools::Settings::new(workspace, store.clone(), context.kept(&store))
-    };
+    let tool_settings = context.tool_settings(&store, limits.shown_tokens(engine.info().context) as usize)?;
+    let output = OutputFolder::new(tool_settings.workspace.clone());
+    let skills = context.skills(tool_settings.workspace.clone(), &store);
+    let user = if matches!(context.source(turn.model.as_deref())?, ModelSource::Embedded { .. }) { User::Demo } else { User::Anyone };
+    let tools = toolbox::tools(context, user, tool_settings).await?;
+    for server in &tools.servers {
+        if let Err(why) = &server.tools {
+            tell!("paguro: the MCP server `{}` has no tools here: {}", server.name, channels::visible(why));
+        }
+    }
+    let toolbox = tools.fit(&(agent::SYSTEM_BLOCK.to_owned() + &skills.block().await), &engine).await?;
     let settings = Settings {
         policy: context.config.policy.clone(),
         limits,
@@ -283,18 +295,7 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
         }),
         steer: context.config.chat.while_busy == WhileBusy::Steer,
     };
-    let mut all = tools::builtin(&tools);
-    all.extend(more_tools(context, turn, &store)?);
-    Ok(Agent::new(engine, store, Toolbox::checked(all)?, settings))
-}
-
-/// The tools beside those that every model has. The demo model was trained on exactly those, in their order, so it gets no others.
-fn more_tools(context: &Context, turn: &TurnArgs, store: &Store) -> Result<Vec<Box<dyn Tool>>> {
-    if matches!(context.source(turn.model.as_deref())?, ModelSource::Embedded { .. }) {
-        return Ok(Vec::new());
-    }
-    let zone = schedule::default_zone(context.config.schedule.zone.as_deref()).map_err(|error| BadInput(error.0))?;
-    Ok(vec![Box::new(schedule::Schedule::new(store.clone(), zone, jiff::Timestamp::now)), Box::new(Spawn)])
+    Ok(Agent::new(engine, store, toolbox, settings))
 }
 
 /// How a rule is kept that the owner has agreed to: in front of the others in the configuration.
@@ -326,47 +327,4 @@ pub fn session_name(name: Option<&str>) -> Result<String> {
     let Some(name) = name else { return Ok(new_session()) };
     check_session_name(name).map_err(|e| BadInput(e.to_string()))?;
     Ok(name.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The most that a session's first tokens may cost (the issue of part 1; another agent spends 8,055 on "Hello there").
-    const BLOCK_TOKENS: u32 = 3_000;
-
-    /// With as many skills as are listed and a long `AGENTS.md`, all accepted.
-    #[tokio::test]
-    async fn block_and_tools_are_few_tokens() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
-        let words = "Use it for every table of figures that the owner asks about. ".repeat(50);
-        write("AGENTS.md", &words);
-        for n in 10..40 {
-            write(&format!("skills/table-{n}/SKILL.md"), &format!("---\nname: table-{n}\ndescription: {}\n---\n", &words[..500]));
-        }
-        let store = Store::in_memory().unwrap();
-        let workspace = Workspace::open(folder.path()).unwrap();
-        let skills = Skills::new(workspace.clone(), folder.path().join("none"), store.clone());
-        for listed in skills.list().await.unwrap() {
-            skills.accept(&listed.skill.unwrap().0).await.unwrap();
-        }
-        skills.accept(&skills.find(tools::AGENTS).await.unwrap().0).await.unwrap();
-        let kept = Kept::new(folder.path().join("kept"), 1, store.clone());
-        let settings = tools::Settings { skills: Some(skills.clone()), ..tools::Settings::new(workspace, store, kept) };
-        let mut all = tools::builtin(&settings);
-        all.push(Box::new(schedule::Schedule::new(settings.store.clone(), "UTC".into(), jiff::Timestamp::now)));
-        all.push(Box::new(Spawn));
-        let tools = Toolbox::checked(all).unwrap();
-        let engine = Engine::load(LoadOptions::new(demo()), |_| ControlFlow::Continue(())).await.unwrap();
-        let tail = skills.block().await;
-        assert!(tail.contains("- table-10: Use it") && tail.contains("</agents-md>"), "{tail}");
-        let texts = vec![agent::SYSTEM_BLOCK.to_owned(), tail, serde_json::to_string(&tools.schemas()).unwrap()];
-        let counts = engine.count_tokens(texts).await.unwrap();
-        assert!(counts.iter().sum::<u32>() <= BLOCK_TOKENS, "{counts:?}");
-    }
 }

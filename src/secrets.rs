@@ -17,7 +17,9 @@ pub fn known(context: &Context) -> Result<Secrets> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| ENDS.iter().any(|end| name.to_uppercase().ends_with(end)))
         .collect();
-    for file in [&config.telegram.token_file, &config.models.token_file].into_iter().flatten() {
+    let of_servers = config.mcp.iter().flat_map(|server| server.environment_files.values().chain(server.header_files.values()));
+    let own = [&config.telegram.token_file, &config.models.token_file, &config.web.key_file].into_iter().flatten();
+    for file in own.chain(of_servers) {
         // One that is not there is an error where it is needed.
         if let Ok(text) = std::fs::read_to_string(context.home.resolve(file)) {
             values.push((name_of(file), text));

@@ -26,6 +26,6 @@ pub use secrets::Secrets;
 pub use step::{Step, Thought, messages, thoughts, total_usage};
 pub use summary::FULL_PERCENT;
 pub use task::{SPAWN, Spawn, TASK_CHANNEL};
-pub use tool::{ConcernFuture, Effect, Output, Tool, ToolContext, ToolError, ToolFuture, Toolbox};
+pub use tool::{ConcernFuture, Effect, Output, Tool, ToolContext, ToolError, ToolFuture, Toolbox, USE_TOOL};
 // `engine` and `memory` types stand in this crate's own interface, so those who use it need not name them as dependencies.
 pub use {engine, memory};

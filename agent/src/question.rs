@@ -12,6 +12,7 @@ use crate::next::{Next, next};
 use crate::secrets::Secrets;
 use crate::step::{Step, find_call};
 use crate::task::Task;
+use crate::tool::Toolbox;
 
 /// Characters of the hash in a question's id.
 const ID_HASH: usize = 8;
@@ -105,6 +106,8 @@ impl Question {
             _ => None,
         });
         let (hash, reason, until, rule) = asked?;
+        // Asked about, and hashed, is the call that is meant.
+        let call = Toolbox::resolve(call.clone());
         let task = Task::of(row);
         let (channel, session, session_id) = match &task {
             Some(task) => (&task.channel, &task.session, task.session_id),
@@ -116,9 +119,9 @@ impl Question {
             channel: channel.clone(),
             session: session.clone(),
             task: task.as_ref().map(|task| format!("task {} of turn {}: {}", task.number, row.parent.unwrap_or_default(), row.text)),
-            call: call.id.clone(),
-            tool: call.name.clone(),
-            arguments: call.arguments.clone(),
+            call: call.id,
+            tool: call.name,
+            arguments: call.arguments,
             hash: hash.clone(),
             reason: reason.clone(),
             cut_off,

@@ -14,7 +14,7 @@ use crate::next::{Failure, Next, next};
 use crate::question::{Question, Scope};
 use crate::step::{Step, Thought, find_call, thoughts, total_usage};
 use crate::task::{SPAWN, Spawned, Task};
-use crate::tool::{Effect, Output, ToolContext, ToolError};
+use crate::tool::{Effect, Output, ToolContext, ToolError, Toolbox};
 
 /// Sources of untrusted text that are named; more are `and others`.
 const ORIGINS: usize = 3;
@@ -93,10 +93,10 @@ impl<'a> Run<'a> {
                     self.steer().await?;
                     self.think().await.map(|()| None)?
                 }
-                Next::Approve(call) => self.approve(&call).await.map(|()| None)?,
-                Next::Ask(call) => self.ask_owner(&call).await?,
-                Next::Act(call) => self.act(&call).await?,
-                Next::Recover(call) => self.recover(&call).await?,
+                Next::Approve(call) => self.approve(&Toolbox::resolve(call)).await.map(|()| None)?,
+                Next::Ask(call) => self.ask_owner(&Toolbox::resolve(call)).await?,
+                Next::Act(call) => self.act(&Toolbox::resolve(call)).await?,
+                Next::Recover(call) => self.recover(&Toolbox::resolve(call)).await?,
                 Next::Reply(text) => return self.finish(text, None).await,
                 Next::Fail(failure) => return self.fail(failure).await,
             };

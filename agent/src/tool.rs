@@ -4,9 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use engine::{EngineError, ToolSchema, check_tools};
+use engine::{EngineError, ToolCall, ToolSchema, check_tools};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::task::SPAWN;
 
 /// What a tool may do to the world. Decides the default approval, and what happens to a call that a crash cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,17 +111,23 @@ pub trait Tool: Send + Sync {
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a>;
 }
 
+/// The tool by which a model calls one that it was not told of: `{"name": …, "arguments": {…}}`. See [`Toolbox::resolve`].
+pub const USE_TOOL: &str = "use_tool";
+
 /// The tools of an agent, in the order in which the model is told of them.
 #[derive(Default)]
 pub struct Toolbox {
     tools: Vec<(ToolSchema, Box<dyn Tool>)>,
+    /// How many of `tools` the model is told of; the others it finds, and calls by [`USE_TOOL`].
+    listed: usize,
 }
 
 impl Toolbox {
     /// A toolbox of `tools`.
     #[must_use]
     pub fn new(tools: Vec<Box<dyn Tool>>) -> Self {
-        Self { tools: tools.into_iter().map(|tool| (tool.schema(), tool)).collect() }
+        let tools: Vec<_> = tools.into_iter().map(|tool| (tool.schema(), tool)).collect();
+        Self { listed: tools.len(), tools }
     }
 
     /// A toolbox of `tools`, each of which can be offered to a model.
@@ -132,6 +140,26 @@ impl Toolbox {
         Ok(toolbox)
     }
 
+    /// The same with tools that the model is not told of; it must have one to find them with.
+    #[must_use]
+    pub fn with_hidden(mut self, hidden: Vec<Box<dyn Tool>>) -> Self {
+        self.tools.extend(hidden.into_iter().map(|tool| (tool.schema(), tool)));
+        self
+    }
+
+    /// The call that `call` means: the one that [`USE_TOOL`] names, else itself. Policy, question, hash and run are about this one, so
+    /// that nothing is approved under another name than its own.
+    #[must_use]
+    pub fn resolve(call: ToolCall) -> ToolCall {
+        let inner = (call.name == USE_TOOL).then(|| {
+            // A task is looked up by the call that began it, so that one is made under its own name.
+            let name = call.arguments.get("name")?.as_str().filter(|name| *name != SPAWN)?;
+            let arguments = call.arguments.get("arguments").filter(|arguments| arguments.is_object())?;
+            Some(ToolCall { id: call.id.clone(), name: name.to_owned(), arguments: arguments.clone() })
+        });
+        inner.flatten().unwrap_or(call)
+    }
+
     /// The tool called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&dyn Tool> {
@@ -141,6 +169,33 @@ impl Toolbox {
     /// What the model is told of the tools.
     #[must_use]
     pub fn schemas(&self) -> Vec<ToolSchema> {
-        self.tools.iter().map(|(schema, _)| schema.clone()).collect()
+        self.tools[..self.listed].iter().map(|(schema, _)| schema.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, arguments: Value, expected: (&str, Value)) {
+        let call = ToolCall { id: "1".into(), name: name.into(), arguments };
+        let resolved = Toolbox::resolve(call);
+        assert_eq!((resolved.id.as_str(), resolved.name.as_str(), resolved.arguments), ("1", expected.0, expected.1));
+    }
+
+    #[test]
+    fn a_call_by_another_is_the_call_that_it_names() {
+        let inner = json!({"name": "git_log", "arguments": {"n": 3}});
+        check("shell", inner.clone(), ("shell", inner.clone()));
+        check(USE_TOOL, inner, ("git_log", json!({"n": 3})));
+        // One layer: the inner one is a call of `use_tool` itself, which only says how it is used.
+        let twice = json!({"name": USE_TOOL, "arguments": {"name": "shell", "arguments": {"command": "x"}}});
+        check(USE_TOOL, twice, (USE_TOOL, json!({"name": "shell", "arguments": {"command": "x"}})));
+        for bad in [json!({}), json!({"name": "shell"}), json!({"name": 1, "arguments": {}}), json!({"name": "a", "arguments": "{}"})] {
+            check(USE_TOOL, bad.clone(), (USE_TOOL, bad));
+        }
     }
 }

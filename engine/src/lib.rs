@@ -33,5 +33,5 @@ pub use measure::{Against, Divergence, Quality, QualityTest, Reference, Speed, S
 pub use message::{Message, Role, ToolCall, ToolSchema};
 pub use options::{CacheType, ForkPoint, LoadOptions, ModelInfo, ModelSource, Priority, Request, Sampling};
 pub use plan::{AttentionTime, Bytes, DevicePlan, Plan};
-pub use schema::check_tools;
+pub use schema::{check_arguments, check_tools};
 pub use worker::{LentDevice, Worker};

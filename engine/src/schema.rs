@@ -105,7 +105,7 @@ fn number(schema: &Value, key: &str) -> Option<f64> {
 ///
 /// # Errors
 /// What is wrong, to stand behind "the arguments of `shell`": "lack `command`", "are wrong at `steps[0].minutes`: …".
-pub(crate) fn check_arguments(schema: &Value, value: &Value) -> Result<(), String> {
+pub fn check_arguments(schema: &Value, value: &Value) -> Result<(), String> {
     let check = Check { root: schema, looks: Cell::new(0), deep: Cell::new(0) };
     check.value(schema, value, "")
 }

@@ -92,7 +92,7 @@ async fn answer(context: &Context, store: Store, id: &str, answer: Answer, later
     let mut printer = Printer::new(screen(Format::Text), std::io::stdout(), std::io::stderr());
     let interrupt = parts::on_ctrl_c();
     let engine = parts::load(context.load_options(turn.model.as_deref())?, &mut printer, &interrupt).await?;
-    let agent = parts::agent(context, turn, store, engine)?;
+    let agent = parts::agent(context, turn, store, engine).await?;
     let approver = Approver::new(turn.approve, printer.screen()).for_resumed();
     let ended = one_turn(&agent, root, &question.session, &mut printer, &approver, &interrupt).await?;
     Ok(exit::of_turn(&ended))

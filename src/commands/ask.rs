@@ -59,7 +59,7 @@ async fn ask(args: &AskArgs, printer: &mut OwnPrinter) -> Result<ExitCode> {
     say_if_demo(&context, &args.turn);
     let interrupt = parts::on_ctrl_c();
     let engine = parts::load(options, printer, &interrupt).await?;
-    let agent = parts::agent(&context, &args.turn, store, engine)?;
+    let agent = parts::agent(&context, &args.turn, store, engine).await?;
     let inbound = Inbound { channel: CHANNEL.into(), session: session.clone(), text, data, ..Inbound::default() };
     let accepted = agent.accept(inbound).await?;
     let approver = Approver::new(args.turn.approve, printer.screen());

@@ -27,7 +27,7 @@ pub async fn run(args: TurnArgs) -> Result<ExitCode> {
     let engine = parts::load(options, &mut printer, &interrupt).await?;
     printer.settle()?;
     let undo_files = undo_files(context.kept(&store), context.open_workspace()?);
-    let agent = parts::agent(&context, &args, store, engine)?;
+    let agent = parts::agent(&context, &args, store, engine).await?;
     let history_file = context.home.data.join("chat_history");
     let stdin_is_terminal = io::stdin().is_terminal();
     let options = ChatOptions { session, approve: args.approve, history_file, screen, stdin_is_terminal, undo_files };

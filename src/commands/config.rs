@@ -12,6 +12,7 @@ use crate::config::{TEMPLATE, flat};
 use crate::exit::BadInput;
 use crate::home::Home;
 use crate::parts::Context;
+use crate::toolbox;
 
 pub fn run(command: &ConfigCommand) -> Result<ExitCode> {
     match command {
@@ -79,7 +80,7 @@ fn policy(tool: &str, arguments: &str, call: &CallArgs, list: &ListArgs) -> Resu
     let leads_to = path.and_then(|path| context.open_workspace().ok()?.leads_to(path));
     let facts = agent::CallFacts {
         tool,
-        effect: tools::effect_of(tool, &arguments).or(call.effect),
+        effect: toolbox::effect_of(&context.config, tool, &arguments).or(call.effect),
         arguments: &arguments,
         session: &call.session,
         channel: &call.channel,

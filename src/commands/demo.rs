@@ -83,7 +83,8 @@ fn arguments() -> TurnArgs {
 
 async fn agent(context: &Context) -> Result<Agent> {
     let engine = parts::load_quietly(context.load_options(Some("demo"))?).await?;
-    parts::agent(context, &arguments(), context.store()?, engine)
+    let arguments = TurnArgs { model: Some("demo".into()), ..arguments() };
+    parts::agent(context, &arguments, context.store()?, engine).await
 }
 
 /// One stop: the words, the turn as it runs, and what it cost.

@@ -73,6 +73,9 @@ async fn checks() -> Vec<Check> {
     add("memory", memory(&context).await);
     add("model", model(&context).await);
     add("embedder", Ok(embedder(&context)));
+    for server in servers(&context).await {
+        add("mcp server", Ok(server));
+    }
     add("sandbox", Ok((State::Note, "commands run with your rights; each asks for approval unless a rule allows it".into())));
     out
 }
@@ -167,6 +170,29 @@ async fn model(context: &Context) -> Result<(State, String)> {
     }
     let way = "the demo model can only show the tools: name a GGUF file as `file` under [model] in the configuration";
     Ok((State::Note, format!("{says}; {way}")))
+}
+
+/// What became of each configured server; one that cannot be used is no fault of the program's.
+async fn servers(context: &Context) -> Vec<(State, String)> {
+    if context.config.mcp.is_empty() {
+        return Vec::new();
+    }
+    let tools = async {
+        let tokens = context.config.limits.tool_output_tokens as usize;
+        crate::toolbox::tools(context, crate::toolbox::User::Anyone, context.tool_settings(&context.store()?, tokens)?).await
+    };
+    let servers = match tools.await {
+        Ok(tools) => tools.servers,
+        Err(error) => return vec![(State::Bad, format!("{error:#}"))],
+    };
+    let says = |server: &tools::mcp::Status| match &server.tools {
+        Err(why) => (State::Bad, format!("{}: {}", server.name, channels::visible(why))),
+        Ok(tools) if server.refused.is_empty() => (State::Ok, format!("{}: {} tools", server.name, tools.len())),
+        Ok(tools) => {
+            (State::Note, format!("{}: {} tools; not taken: {}", server.name, tools.len(), channels::visible(&server.refused.join("; "))))
+        }
+    };
+    servers.iter().map(says).collect()
 }
 
 fn embedder(context: &Context) -> (State, String) {

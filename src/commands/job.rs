@@ -264,7 +264,7 @@ async fn run_now(context: &Context, store: Store, args: JobRunArgs) -> Result<Ex
         }
     };
     let engine = engine.ok_or_else(|| anyhow!("job {} was changed meanwhile; try again", job.name))?;
-    let agent = parts::agent(context, &turn_args, store, engine)?;
+    let agent = parts::agent(context, &turn_args, store, engine).await?;
     let approver = Approver::new(turn_args.approve, printer.screen());
     let session = format!("{}/{}", memory::JOB_CHANNEL, memory::job_session(&job.name));
     let ended = one_turn(&agent, turn, &session, &mut printer, &approver, &interrupt).await;

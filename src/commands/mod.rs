@@ -16,6 +16,7 @@ pub mod plan;
 pub mod serve;
 pub mod session;
 pub mod skill;
+pub mod tool;
 pub mod tune;
 pub mod why;
 pub mod worker;

@@ -48,7 +48,7 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     let mut printer = Printer::new(screen(Format::Text), io::stdout(), io::stderr());
     let engine = parts::load(options, &mut printer, &interrupt).await?;
     printer.settle()?;
-    let agent = Arc::new(parts::agent(&context, &turn, store, engine)?);
+    let agent = Arc::new(parts::agent(&context, &turn, store, engine).await?);
     let mut serving = Serving::new(agent);
     serving.greet().await?;
     let mut changes = serving.store.changes();

@@ -102,7 +102,7 @@ impl Hub {
             headers.insert(AUTHORIZATION, header);
         }
         let agent = concat!("paguro/", env!("CARGO_PKG_VERSION"));
-        let builder = Client::builder().user_agent(agent).default_headers(headers);
+        let builder = Client::builder().tls_backend_preconfigured(tools::tls()).no_gzip().user_agent(agent).default_headers(headers);
         // reqwest takes `Authorization` out of what it sends to another host or port.
         let builder = builder.connect_timeout(CONNECT).read_timeout(SILENCE).redirect(Policy::custom(redirect)).referer(false);
         let client = builder.build().map_err(|e| anyhow!("the network cannot be used: {}", cause(&e)))?;

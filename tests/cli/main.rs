@@ -12,6 +12,7 @@ mod errors;
 mod ggufs;
 mod hub;
 mod jobs;
+mod mcp;
 mod measure;
 mod models;
 mod notes;

@@ -74,9 +74,10 @@ pub(crate) fn seconds(time: Duration) -> String {
 }
 
 /// Runs file work on a thread that may block, for at most the context's time. Dropping the future tells it to stop.
-pub(crate) fn blocking<'a, W>(context: &ToolContext, work: W) -> ToolFuture<'a>
+pub(crate) fn blocking<'a, W, T>(context: &ToolContext, work: W) -> ToolFuture<'a>
 where
-    W: FnOnce(&Deadline) -> Result<String, ToolError> + Send + 'static,
+    W: FnOnce(&Deadline) -> Result<T, ToolError> + Send + 'static,
+    T: Into<Output> + Send + 'static,
 {
     let timeout = context.timeout;
     Box::pin(async move {
@@ -84,7 +85,7 @@ where
         let _stop = StopOnDrop(Arc::clone(&deadline.dropped));
         let task = tokio::task::spawn_blocking(move || work(&deadline));
         match tokio::time::timeout(timeout.saturating_add(GRACE), task).await {
-            Ok(Ok(result)) => result.map(Output::from),
+            Ok(Ok(result)) => result.map(Into::into),
             Ok(Err(error)) => Err(fail(format!("the tool broke: {error}"))),
             Err(_) => Err(fail(format!("stopped after {}", seconds(timeout)))),
         }

@@ -7,9 +7,12 @@
 
 mod call;
 mod edit_file;
+mod find_tool;
 mod kept;
 mod lines;
 mod list_dir;
+pub mod mcp;
+pub mod net;
 mod output;
 mod read_file;
 mod recall;
@@ -20,6 +23,8 @@ mod search_files;
 mod shell;
 mod skills;
 mod text;
+mod tls;
+mod web;
 mod workspace;
 mod write_file;
 
@@ -32,17 +37,22 @@ use agent::memory::Store;
 use agent::{Effect, Tool};
 use serde_json::Value;
 
+pub use find_tool::finder;
 pub use kept::{DEFAULT_KEPT_BYTES, KEPT_TURNS, Kept, Usage};
 pub use output::OutputFolder;
 pub use restore::{Outcome, Restored};
 pub use shell::Environment;
 pub use skills::{AGENTS, Listed, Place, Skill, SkillFile, Skills, State, difference, state};
+pub use tls::tls;
+pub use web::{Provider, WebSettings, web};
 pub use workspace::{Workspace, WorkspaceError};
 
 /// How long a command of the shell may take that does not say.
 pub const DEFAULT_SHELL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Tokens of a tool's result that the model is shown, unless its context is small.
 pub const DEFAULT_OUTPUT_TOKENS: usize = 2_000;
+/// What servers are told of who asks.
+const USER_AGENT: &str = concat!("paguro/", env!("CARGO_PKG_VERSION"));
 /// Bytes that `read_file` takes a token to be when it fills a page. Low, so that a page seldom has to be cut again: English has
 /// about four, code three, other scripts and the smallest vocabularies two.
 const BYTES_PER_TOKEN: usize = 3;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use agent::Question;
+use agent::{Answer, Question};
 
+use super::CHANNEL;
 use super::settings::{Approve, Screen};
+use super::tool_lines::call_line;
 use super::tty::Terminal;
 
 /// How long a question waits for its answer; then it is a no (DESIGN §6).
@@ -52,6 +54,20 @@ impl Approver {
     #[must_use]
     pub fn for_resumed(&self) -> Self {
         Self { resumed: true, ..self.clone() }
+    }
+
+    /// The answer to a question outside any turn. That nobody can be asked is told to the caller as the reason of a no.
+    pub async fn answer(&self, question: &Question) -> Answer {
+        match self.way(question) {
+            Way::Yes => Answer::yes(CHANNEL),
+            // Nothing waits outside a turn, so there is no later.
+            Way::No | Way::Later => Answer::no(CHANNEL),
+            Way::Ask(terminal) => terminal.ask(question, self.patience).await,
+            Way::Nobody(why) => {
+                let what = call_line(&question.tool, &question.arguments);
+                Answer { why: Some(format!("no terminal to ask on, so this is refused ({why}): {what}")), ..Answer::no(CHANNEL) }
+            }
+        }
     }
 
     /// Where the answer to `question` comes from.
