@@ -35,6 +35,10 @@ use args::{Cli, Command};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // The inside of a sandbox is this program too. Before anything else: it must have no thread, and be quick.
+    if let Some(status) = tools::sandbox::enter_if_asked(std::env::args_os(), std::env::vars_os()) {
+        return status;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -95,7 +99,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Serve(args) => commands::serve::run(args).await,
             Command::Skill(command) => commands::skill::run(&command).await,
             Command::Config(command) => commands::config::run(&command),
-            Command::Doctor(list) => commands::doctor::run(&list).await,
+            Command::Doctor(args) => commands::doctor::run(&args).await,
             Command::Worker(args) => commands::worker::run(&args).await,
         }
     });

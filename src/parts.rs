@@ -13,7 +13,7 @@ use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
 use memory::Store;
 use tokio::sync::mpsc;
-use tools::{Kept, OutputFolder, Skills, Workspace, schedule};
+use tools::{Kept, OutputFolder, Sandbox, Skills, Workspace, schedule};
 
 use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
@@ -68,6 +68,11 @@ impl Context {
             }
         }
         Ok(workspace)
+    }
+
+    /// The sandbox as configured.
+    pub fn sandbox(&self) -> Sandbox {
+        Sandbox::new(self.config.sandbox.settings(&self.home))
     }
 
     /// Where the file tools keep what they overwrite.
@@ -263,9 +268,14 @@ pub fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -
     let workspace = context.open_workspace()?;
     let output = OutputFolder::new(workspace.clone());
     let skills = context.skills(workspace.clone(), &store);
+    let sandbox = context.sandbox();
+    if let Some(notice) = sandbox.refusal().map(|refusal| refusal.to_string()).or_else(|| sandbox.notice()) {
+        tell!("paguro: {notice}");
+    }
     let tools = tools::Settings {
         output_tokens: limits.shown_tokens(engine.info().context) as usize,
         skills: Some(skills.clone()),
+        sandbox,
         ..tools::Settings::new(workspace, store.clone(), context.kept(&store))
     };
     let settings = Settings {

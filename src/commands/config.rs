@@ -79,7 +79,7 @@ fn policy(tool: &str, arguments: &str, call: &CallArgs, list: &ListArgs) -> Resu
     let leads_to = path.and_then(|path| context.open_workspace().ok()?.leads_to(path));
     let facts = agent::CallFacts {
         tool,
-        effect: tools::effect_of(tool, &arguments).or(call.effect),
+        effect: tools::effect_of(tool, &arguments, &context.config.sandbox.network()).or(call.effect),
         arguments: &arguments,
         session: &call.session,
         channel: &call.channel,
