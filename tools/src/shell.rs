@@ -14,7 +14,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use agent::engine::ToolSchema;
-use agent::{Effect, Output, Tool, ToolContext, ToolFuture};
+use agent::{Effect, Tool, ToolContext, ToolFuture};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde::Deserialize;
 use serde_json::{Value, json};
