@@ -17,7 +17,8 @@ const FOLDER: u32 = 0o005;
 pub(super) fn files() -> Vec<PathBuf> {
     let mut out = Vec::new();
     for (place, depth) in PLACES {
-        look(Path::new(place), depth, &mut ENTRIES.clone(), &mut out);
+        let mut left = ENTRIES;
+        look(Path::new(place), depth, &mut left, &mut out);
     }
     out.sort();
     out.dedup();
