@@ -52,7 +52,7 @@ pub enum Command {
     #[command(subcommand)]
     Tool(ToolCommand),
     /// Check that everything is in place
-    Doctor(ListArgs),
+    Doctor(DoctorArgs),
     /// Lend this machine's memory and compute to another Paguro, which names it under `workers` in its configuration
     Worker(WorkerArgs),
 }
@@ -99,6 +99,20 @@ pub enum ApprovalsCommand {
         #[command(flatten)]
         turn: TurnArgs,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// One part only, looked at closely: `sandbox` tries to break each of its layers
+    #[arg(value_enum, value_name = "PART")]
+    pub part: Option<DoctorPart>,
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DoctorPart {
+    Sandbox,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The configuration file: one TOML file, every key with a default, no unknown keys, overridden by variables.
 
 mod reach;
+mod sandbox;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -11,6 +12,7 @@ use engine::CacheType;
 use serde::{Deserialize, Serialize};
 
 pub use self::reach::{Mcp, Web};
+pub use self::sandbox::Sandbox;
 use crate::size::Size;
 
 /// A wrong configuration; one line that names the value and the way out.
@@ -29,6 +31,7 @@ pub struct Config {
     pub sampling: engine::Sampling,
     pub limits: Limits,
     pub tools: Tools,
+    pub sandbox: Sandbox,
     pub schedule: Schedule,
     pub telegram: Telegram,
     pub chat: Chat,
@@ -269,6 +272,8 @@ impl Config {
             ("limits.timeout_s", Some(limits.timeout_s), 1, year),
             ("limits.tool_timeout_s", Some(limits.tool_timeout_s), 1, year),
             ("limits.approval_timeout_s", Some(limits.approval_timeout_s), 1, year),
+            ("sandbox.processes", Some(self.sandbox.processes), 16, 100_000),
+            ("sandbox.cpu_s", Some(self.sandbox.cpu_s), 1, year),
             ("limits.tool_output_tokens", Some(limits.tool_output_tokens.into()), 16, 1_000_000),
         ];
         for (key, value, least, most) in ranges {
@@ -279,6 +284,7 @@ impl Config {
         if let Some(zone) = &self.schedule.zone {
             tools::schedule::find_zone(zone).map_err(|error| format!("`schedule.zone`: {error}"))?;
         }
+        self.sandbox.check()?;
         if self.engine.workers.len() > MOST_WORKERS {
             return Err(format!("`engine.workers` names {} workers; give at most {MOST_WORKERS}", self.engine.workers.len()));
         }
@@ -313,7 +319,7 @@ fn override_of((name, value): (String, String)) -> Option<(String, String, Strin
     let rest = name.strip_prefix("PAGURO_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
     let known =
-        ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "schedule", "telegram", "chat", "web"].contains(&section);
+        ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "sandbox", "schedule", "telegram", "chat", "web"].contains(&section);
     let is_secret = name == TELEGRAM_TOKEN || name == MODELS_TOKEN;
     (known && !is_secret).then(|| (name.clone(), section.to_owned(), key.to_owned(), value))
 }
@@ -430,6 +436,16 @@ pub const TEMPLATE: &str = "\
 # timeout_s = 60               # one call
 # start_timeout_s = 10
 
+[sandbox]                      # around every command (`paguro doctor sandbox` shows and proves it)
+# minimum = [\"mount\", \"pid\", \"network\", \"seccomp\", \"no_new_privs\", \"capabilities\"]  # without one of these no command runs
+# network = \"none\"             # none, hosts (those listed, by HTTP), all (everything, your local network too)
+# hosts = [\"pypi.org:443\"]     # exact name and port; addresses that are not public must be named themselves
+# memory = \"4GiB\"              # of all processes of a command together
+# processes = 512
+# file_size = \"2GiB\"           # of one file
+# cpu_s = 600                  # processor time of one process
+# readable = [\"/srv/data\"]     # shown besides the system and the workspace, read-only
+
 # What may run without asking. The first rule that matches decides; without one reading runs, and everything else asks.
 # [[policy]]
 # tool = \"shell\"
@@ -520,6 +536,11 @@ mod tests {
         check("[engine]\nworkers = ['a:0']", &[], zero);
         let many = format!("[engine]\nworkers = {:?}", ["a:1"; 17]);
         check(&many, &[], "FILE: `engine.workers` names 17 workers; give at most 16");
+        check("[sandbox]\nprocesses = 1", &[], "FILE: `sandbox.processes` is 1; give a number from 16 to 100000");
+        check("[sandbox]\nmemory = '1MB'", &[], "FILE: `sandbox.memory` is 1000000 bytes; give at least 16777216");
+        check("[sandbox]\nnetwork = 'hosts'", &[], "FILE: `sandbox.network` is \"hosts\", but `sandbox.hosts` names none");
+        let host = "FILE: `sandbox.hosts`: `pypi.org` has no port; give HOST:PORT, such as pypi.org:443";
+        check("[sandbox]\nhosts = ['pypi.org']", &[], host);
         check("[model]\ncontext = 0", &[], "FILE: `model.context` is 0; give a number from 64 to 2147483647");
         let rule = "[[policy]]\ntool = 'read_file'\ncommand = 'x'\ndecision = 'deny'";
         check(rule, &[], "FILE: policy 1: `command` stands with the tool `read_file`; only `shell` has commands");

@@ -36,6 +36,10 @@ use args::{Cli, Command};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // The inside of a sandbox is this program too. Before anything else: it must have no thread, and be quick.
+    if let Some(status) = tools::sandbox::enter_if_asked(std::env::args_os(), std::env::vars_os()) {
+        return status;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -97,7 +101,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Skill(command) => commands::skill::run(&command).await,
             Command::Config(command) => commands::config::run(&command),
             Command::Tool(command) => commands::tool::run(&command).await,
-            Command::Doctor(list) => commands::doctor::run(&list).await,
+            Command::Doctor(args) => commands::doctor::run(&args).await,
             Command::Worker(args) => commands::worker::run(&args).await,
         }
     });

@@ -13,7 +13,7 @@ use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
 use memory::Store;
 use tokio::sync::mpsc;
-use tools::{Kept, OutputFolder, Skills, Workspace};
+use tools::{Kept, OutputFolder, Sandbox, Skills, Workspace};
 
 use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
@@ -71,6 +71,11 @@ impl Context {
         Ok(workspace)
     }
 
+    /// The sandbox as configured.
+    pub fn sandbox(&self) -> Sandbox {
+        Sandbox::new(self.config.sandbox.settings(&self.home))
+    }
+
     /// Where the file tools keep what they overwrite.
     pub fn kept(&self, store: &Store) -> Kept {
         Kept::new(self.home.data.join("kept"), self.config.tools.undo_mb << 20, store.clone())
@@ -85,7 +90,8 @@ impl Context {
     pub fn tool_settings(&self, store: &Store, output_tokens: usize) -> Result<tools::Settings> {
         let workspace = self.open_workspace()?;
         let skills = Some(self.skills(workspace.clone(), store));
-        Ok(tools::Settings { output_tokens, skills, ..tools::Settings::new(workspace, store.clone(), self.kept(store)) })
+        let sandbox = self.sandbox();
+        Ok(tools::Settings { output_tokens, skills, sandbox, ..tools::Settings::new(workspace, store.clone(), self.kept(store)) })
     }
 
     /// Which model is meant: `--model`, else the configured one, else the demo model.
@@ -270,6 +276,10 @@ pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Eng
         output_tokens: limits.tool_output_tokens,
     };
     let tool_settings = context.tool_settings(&store, limits.shown_tokens(engine.info().context) as usize)?;
+    let sandbox = &tool_settings.sandbox;
+    if let Some(notice) = sandbox.refusal().map(|refusal| refusal.to_string()).or_else(|| sandbox.notice()) {
+        tell!("paguro: {notice}");
+    }
     let output = OutputFolder::new(tool_settings.workspace.clone());
     let skills = context.skills(tool_settings.workspace.clone(), &store);
     let user = if matches!(context.source(turn.model.as_deref())?, ModelSource::Embedded { .. }) { User::Demo } else { User::Anyone };

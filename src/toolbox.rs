@@ -103,7 +103,7 @@ fn listed(costs: &[u32], own: usize, fixed: u32) -> Vec<bool> {
 
 /// The declared effect of the tool `name`, as far as it can be known without starting a server; `None` if there is no such tool.
 pub fn effect_of(config: &Config, name: &str, arguments: &Value) -> Option<Effect> {
-    let own = tools::effect_of(name, arguments).or_else(|| match name {
+    let own = tools::effect_of(name, arguments, &config.sandbox.network()).or_else(|| match name {
         "web_fetch" | "web_search" if config.web.enabled != Some(false) => Some(Effect::Network),
         "find_tool" => Some(Effect::Read),
         SPAWN => Some(Spawn.effect()),

@@ -10,7 +10,7 @@ use tools::Usage;
 
 use super::model::count;
 use super::print_json;
-use crate::args::{ListArgs, ListFormat};
+use crate::args::{DoctorArgs, DoctorPart, ListArgs, ListFormat};
 use crate::home::Home;
 use crate::parts::{Context, load_quietly, plan};
 
@@ -31,7 +31,11 @@ struct Check {
     says: String,
 }
 
-pub async fn run(list: &ListArgs) -> Result<ExitCode> {
+pub async fn run(args: &DoctorArgs) -> Result<ExitCode> {
+    let list = &args.list;
+    if args.part == Some(DoctorPart::Sandbox) {
+        return prove(list);
+    }
     let checks = checks().await;
     let bad = checks.iter().any(|check| check.state == State::Bad);
     match list.format {
@@ -76,8 +80,47 @@ async fn checks() -> Vec<Check> {
     for server in servers(&context).await {
         add("mcp server", Ok(server));
     }
-    add("sandbox", Ok((State::Note, "commands run with your rights; each asks for approval unless a rule allows it".into())));
+    add("sandbox", Ok(sandbox(&context)));
     out
+}
+
+fn sandbox(context: &Context) -> (State, String) {
+    let sandbox = context.sandbox();
+    match (sandbox.refusal(), sandbox.notice()) {
+        (Some(refusal), _) => (State::Bad, refusal.to_string()),
+        (None, Some(notice)) => (State::Note, notice),
+        (None, None) => {
+            (State::Ok, format!("all {} layers are in force; `paguro doctor sandbox` tries them", sandbox.report().in_force.len()))
+        }
+    }
+}
+
+/// Tries to break each layer of the sandbox. Status 1 if one gave way, or if commands are refused.
+fn prove(list: &ListArgs) -> Result<ExitCode> {
+    let sandbox = Context::read()?.sandbox();
+    let (proofs, refusal) = (sandbox.prove()?, sandbox.refusal());
+    let broken = proofs.iter().any(|proof| proof.in_force && !proof.held);
+    let ok = !broken && refusal.is_none();
+    match list.format {
+        ListFormat::Json => {
+            let refusal = refusal.map(|refusal| refusal.to_string());
+            print_json(&serde_json::json!({ "ok": ok, "boundary": sandbox.is_boundary(), "refusal": refusal, "proofs": proofs }))?;
+        }
+        ListFormat::Text => {
+            for proof in &proofs {
+                let state = match (proof.in_force, proof.held) {
+                    (false, _) => "absent",
+                    (true, true) => "held",
+                    (true, false) => "BROKEN",
+                };
+                say!("{:<14} {state:<7} {}", proof.layer.name(), proof.what);
+            }
+            if let Some(refusal) = refusal {
+                say!("{refusal}");
+            }
+        }
+    }
+    Ok(ExitCode::from(u8::from(!ok)))
 }
 
 fn configuration(context: &Context) -> String {

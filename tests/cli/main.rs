@@ -18,6 +18,7 @@ mod models;
 mod notes;
 mod plan;
 mod policy;
+mod sandbox;
 mod skills;
 mod support;
 mod undo;

@@ -18,6 +18,7 @@ mod read_file;
 mod recall;
 mod remember;
 mod restore;
+pub mod sandbox;
 pub mod schedule;
 mod search_files;
 mod shell;
@@ -35,12 +36,14 @@ use std::time::Duration;
 
 use agent::memory::Store;
 use agent::{Effect, Tool};
+use sandbox::Network;
 use serde_json::Value;
 
 pub use find_tool::finder;
 pub use kept::{DEFAULT_KEPT_BYTES, KEPT_TURNS, Kept, Usage};
 pub use output::OutputFolder;
 pub use restore::{Outcome, Restored};
+pub use sandbox::{Sandbox, SandboxSettings};
 pub use shell::Environment;
 pub use skills::{AGENTS, Listed, Place, Skill, SkillFile, Skills, State, difference, state};
 pub use tls::tls;
@@ -71,6 +74,8 @@ pub struct Settings {
     pub shell_timeout: Duration,
     /// The commands' environment.
     pub environment: Environment,
+    /// What commands run in.
+    pub sandbox: Sandbox,
     /// Tokens of a result that the agent will show; `read_file` makes its pages to fit.
     pub output_tokens: usize,
 }
@@ -86,6 +91,7 @@ impl Settings {
             skills: None,
             shell_timeout: DEFAULT_SHELL_TIMEOUT,
             environment: Environment::default(),
+            sandbox: Sandbox::new(SandboxSettings::default()),
             output_tokens: DEFAULT_OUTPUT_TOKENS,
         }
     }
@@ -98,7 +104,7 @@ pub fn builtin(settings: &Settings) -> Vec<Box<dyn Tool>> {
     let workspace = || settings.workspace.clone();
     let page_bytes = settings.output_tokens.saturating_mul(BYTES_PER_TOKEN);
     let mut tools: Vec<Box<dyn Tool>> = vec![
-        Box::new(shell::Shell::new(workspace(), settings.environment.clone(), settings.shell_timeout)),
+        Box::new(shell::Shell::new(workspace(), settings.environment.clone(), settings.sandbox.clone(), settings.shell_timeout)),
         Box::new(read_file::ReadFile::new(workspace(), page_bytes)),
         Box::new(write_file::WriteFile::new(workspace(), settings.kept.clone())),
         Box::new(edit_file::EditFile::new(workspace(), settings.kept.clone())),
@@ -126,9 +132,13 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("skill", Effect::Read),
 ];
 
-/// The effect of a call of the built-in tool `name`, [`schedule::Schedule`] included; `None` if there is none of that name.
+/// The effect of a call of the built-in tool `name`, [`schedule::Schedule`] included, where commands may reach `network`; `None` if
+/// there is none of that name.
 #[must_use]
-pub fn effect_of(name: &str, arguments: &Value) -> Option<Effect> {
+pub fn effect_of(name: &str, arguments: &Value, network: &Network) -> Option<Effect> {
+    if name == "shell" {
+        return Some(shell::effect(network));
+    }
     if name == schedule::NAME {
         return Some(schedule::effect_of(arguments));
     }
@@ -172,9 +182,10 @@ mod tests {
         let listed: Vec<_> = EFFECTS.iter().map(|(name, effect)| ((*name).to_owned(), *effect)).collect();
         assert_eq!(listed, effects);
         assert_eq!(
-            ["shell", "recall", "schedule", "fly"].map(|name| effect_of(name, &Value::Null)),
+            ["shell", "recall", "schedule", "fly"].map(|name| effect_of(name, &Value::Null, &Network::None)),
             [Some(Effect::Write), Some(Effect::Read), Some(Effect::Write), None]
         );
+        assert_eq!(effect_of("shell", &Value::Null, &Network::All), Some(Effect::Network));
     }
 
     /// The system block has 3,000 tokens for persona, tools and rules. JSON text has about three bytes a token.

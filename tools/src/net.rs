@@ -1,75 +1,74 @@
-//! Which addresses are those of the public internet. Whatever a tool reaches on the word of a model is one of them, or was named by the
-//! owner.
-//!
-//! Deliberately not here: names. Whoever connects resolves a name once, checks every address, and connects to one that was checked.
+//! Which addresses are the public network's. Deliberately not here: names and connections.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Networks that are not the public internet: IANA's registries of special purpose addresses, and what clouds keep for their own.
-const CLOSED_V4: &[([u8; 4], u32)] = &[
+/// IPv4 networks that are not the public network's, as (network, bits): the IANA special-purpose registry (RFC 6890), multicast,
+/// and the one public address that a cloud gives to its own services.
+const SPECIAL_V4: [([u8; 4], u32); 17] = [
     ([0, 0, 0, 0], 8),        // this network
     ([10, 0, 0, 0], 8),       // private
-    ([100, 64, 0, 0], 10),    // carrier-grade NAT; 100.100.100.200 is a cloud's metadata
+    ([100, 64, 0, 0], 10),    // carrier-grade NAT; one cloud's metadata is in it
     ([127, 0, 0, 0], 8),      // loopback
-    ([168, 63, 129, 16], 32), // a cloud's metadata
-    ([169, 254, 0, 0], 16),   // link-local; 169.254.169.254 is most clouds' metadata
+    ([168, 63, 129, 16], 32), // Azure's services for its guests
+    ([169, 254, 0, 0], 16),   // link-local; most clouds' metadata
     ([172, 16, 0, 0], 12),    // private
-    ([192, 0, 0, 0], 24),     // protocols; 192.0.0.192 is a cloud's metadata
+    ([192, 0, 0, 0], 24),     // protocol assignments; another cloud's metadata
     ([192, 0, 2, 0], 24),     // documentation
-    ([192, 88, 99, 0], 24),   // relays to IPv6, long given up
+    ([192, 31, 196, 0], 24),  // AS112
+    ([192, 52, 193, 0], 24),  // AMT
+    ([192, 88, 99, 0], 24),   // 6to4 relays
     ([192, 168, 0, 0], 16),   // private
     ([198, 18, 0, 0], 15),    // benchmarks
     ([198, 51, 100, 0], 24),  // documentation
     ([203, 0, 113, 0], 24),   // documentation
-    ([224, 0, 0, 0], 4),      // multicast
-    ([240, 0, 0, 0], 4),      // reserved, broadcast
+    ([224, 0, 0, 0], 3),      // multicast, reserved, broadcast
 ];
 
-/// Within 2000::/3, which is all of the public internet.
-const CLOSED_V6: &[([u16; 3], u32)] = &[
-    ([0x2001, 0, 0], 23),     // protocols, Teredo, ORCHID
-    ([0x2001, 0xdb8, 0], 32), // documentation
-    ([0x3fff, 0, 0], 20),     // documentation
+/// IPv6 networks inside global unicast (2000::/3) that are not the public network's, as (first two groups, bits).
+const SPECIAL_V6: [([u16; 2], u32); 6] = [
+    ([0x2001, 0], 23),     // protocol assignments, among them Teredo, which holds an IPv4 address
+    ([0x2001, 0xdb8], 32), // documentation
+    ([0x2002, 0], 16),     // 6to4, which holds an IPv4 address
+    ([0x2620, 0x4f], 32),  // AS112 is a /48 in it
+    ([0x3ffe, 0], 16),     // the old 6bone
+    ([0x3fff, 0], 20),     // documentation
 ];
 
-/// Whether `address` is one of the public internet. An IPv6 address that stands for an IPv4 address is judged by that one.
+/// Whether `address` is one of the public network: not private, loopback, link-local, shared, multicast, reserved, nor a cloud's
+/// metadata service, in any of the ways in which IPv6 writes an IPv4 address.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => match embedded(address) {
-            Some(inner) => is_public_v4(inner),
-            None => is_public_v6(address),
-        },
+        IpAddr::V6(address) => is_public_v6(address),
     }
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    !CLOSED_V4.iter().any(|(network, bits)| {
-        let shift = 32 - bits;
-        u32::from(address) >> shift == u32::from(Ipv4Addr::from(*network)) >> shift
+    let bits = u32::from(address);
+    !SPECIAL_V4.iter().any(|(network, length)| {
+        let mask = u32::MAX << (32 - length);
+        bits & mask == u32::from(Ipv4Addr::from(*network)) & mask
     })
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let number = u128::from(address);
-    let is_open = number >> 125 == 1;
-    is_open
-        && !CLOSED_V6.iter().any(|([a, b, c], bits)| {
-            let network = u128::from(Ipv6Addr::new(*a, *b, *c, 0, 0, 0, 0, 0));
-            number >> (128 - bits) == network >> (128 - bits)
-        })
-}
-
-/// The IPv4 address that `address` leads to: mapped, or translated (NAT64, 6to4).
-fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, ..] = address.segments();
-    let [.., w, x, y, z] = address.octets();
-    match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => Some(Ipv4Addr::new(w, x, y, z)),
-        [0x2002, high, low, ..] => Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))),
-        _ => None,
+    let groups = address.segments();
+    let last = || {
+        let [a, b] = groups[6].to_be_bytes();
+        let [c, d] = groups[7].to_be_bytes();
+        Ipv4Addr::new(a, b, c, d)
+    };
+    // IPv4 behind a translator (RFC 6052) is as public as what it holds; so is a mapped one.
+    if address.to_ipv4_mapped().is_some() || groups[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
+        return is_public_v4(last());
     }
+    let bits = (u32::from(groups[0]) << 16) | u32::from(groups[1]);
+    groups[0] >> 13 == 1
+        && !SPECIAL_V6.iter().any(|([first, second], length)| {
+            let mask = u32::MAX << (32 - length);
+            bits & mask == ((u32::from(*first) << 16) | u32::from(*second)) & mask
+        })
 }
 
 #[cfg(test)]
@@ -77,75 +76,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_public_internet_and_nothing_else() {
-        let check = |address: &str, expected: bool| assert_eq!(is_public(address.parse().unwrap()), expected, "{address}");
-        let public = [
-            "1.1.1.1",
-            "8.8.8.8",
-            "93.184.216.34",
-            "100.63.255.255",
-            "100.128.0.0",
-            "172.15.0.1",
-            "172.32.0.1",
-            "192.0.1.1",
-            "198.20.0.1",
-            "223.255.255.255",
-            "2606:4700::1111",
-            "2a00:1450::1",
-            "2001:4860:4860::8888",
-            "::ffff:8.8.8.8",
-            "64:ff9b::808:808",
-            "2002:808:808::1",
-        ];
-        for address in public {
-            check(address, true);
-        }
-        let closed = [
-            "0.0.0.0",
-            "0.1.2.3",
-            "10.0.0.1",
-            "100.64.0.1",
-            "100.100.100.200",
-            "127.0.0.1",
-            "127.255.255.255",
-            "168.63.129.16",
-            "169.254.169.254",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.0.0.192",
-            "192.0.2.1",
-            "192.168.1.1",
-            "198.18.0.1",
-            "198.19.255.255",
-            "198.51.100.1",
-            "203.0.113.1",
-            "224.0.0.1",
-            "239.255.255.255",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::127.0.0.1",
-            "::8.8.8.8",
-            "::ffff:127.0.0.1",
-            "::ffff:169.254.169.254",
-            "64:ff9b::7f00:1",
-            "64:ff9b:1::808:808",
-            "2002:7f00:1::1",
-            "2001::1",
-            "2001:db8::1",
-            "3fff::1",
-            "fc00::1",
-            "fd00:ec2::254",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-            "100::1",
-            "5f00::1",
-            "4000::1",
-        ];
-        for address in closed {
-            check(address, false);
-        }
+    fn addresses() {
+        let check = |public: bool, addresses: &[&str]| {
+            for address in addresses {
+                assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
+            }
+        };
+        check(
+            true,
+            &["1.1.1.1", "8.8.8.8", "93.184.216.34", "172.15.255.255", "172.32.0.1", "100.63.0.1", "100.128.0.1", "223.255.255.255"],
+        );
+        check(true, &["2606:4700::1111", "2a00:1450:4001::1", "::ffff:1.1.1.1", "64:ff9b::101:101"]);
+        check(false, &["0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.0.1", "169.254.169.254"]);
+        check(false, &["172.16.0.1", "172.31.255.255", "192.0.0.192", "192.0.2.1", "192.168.1.1", "198.18.0.1", "198.19.255.255"]);
+        check(false, &["198.51.100.7", "203.0.113.7", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "168.63.129.16"]);
+        check(
+            false,
+            &["::", "::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "::ffff:0:127.0.0.1", "fe80::1", "fc00::1"],
+        );
+        check(
+            false,
+            &["fd00:ec2::254", "ff02::1", "fec0::1", "2001:db8::1", "2001::1", "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b:1::1"],
+        );
+        check(false, &["100::1", "3fff::1", "4000::1", "5f00::1"]);
     }
 }

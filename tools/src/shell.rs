@@ -1,31 +1,32 @@
-//! `shell`: one command, run by `/bin/sh` in the workspace.
+//! `shell`: one command, run by `/bin/sh` in the workspace, in the sandbox.
 //!
-//! Nothing that a command starts outlives it, as far as its process group reaches: the group is killed when the shell
-//! has ended, when the time is over, and when the run is dropped. A process that leaves the group on purpose (`setsid`) is
-//! not caught here; neither is any access of the command's to the rest of the machine restricted here.
-//!
-//! When this program itself is killed (`kill -9`, out of memory), nobody is left to kill the group: a running command goes on until it
-//! ends by itself. Linux has a signal for a parent's death, but it must be asked for between fork and exec, which takes `unsafe`.
+//! Nothing that a command starts outlives it: the sandbox ends as a whole when the shell has ended, when the time is over, when the run
+//! is dropped, and when this program is killed. Where the system has no sandbox only the command's process group is killed, which a
+//! process can leave (`setsid`), and the rest of the machine is open to it.
 
 mod capture;
+mod control;
+mod hint;
 
 use std::ffi::OsString;
 use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use agent::engine::ToolSchema;
-use agent::{Effect, Output, Tool, ToolContext, ToolFuture};
+use agent::{Effect, Tool, ToolContext, ToolFuture};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use self::capture::Capture;
+use self::control::{Control, Told};
 use crate::call::{fail, parse, schema, seconds};
+use crate::sandbox::{Call, Keep, Network, Sandbox};
 use crate::workspace::Workspace;
 
 /// Seconds that a call may ask for at most. The context's time bounds it further.
@@ -61,13 +62,14 @@ impl Default for Environment {
 pub(crate) struct Shell {
     workspace: Workspace,
     environment: Environment,
+    sandbox: Sandbox,
     /// For a call that does not say.
     timeout: Duration,
 }
 
 impl Shell {
-    pub(crate) fn new(workspace: Workspace, environment: Environment, timeout: Duration) -> Self {
-        Self { workspace, environment, timeout }
+    pub(crate) fn new(workspace: Workspace, environment: Environment, sandbox: Sandbox, timeout: Duration) -> Self {
+        Self { workspace, environment, sandbox, timeout }
     }
 }
 
@@ -93,7 +95,7 @@ impl Tool for Shell {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Write
+        effect(self.sandbox.network())
     }
 
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a> {
@@ -104,9 +106,22 @@ impl Tool for Shell {
             }
             let asked = arguments.timeout_s.map(|s| Duration::from_secs(s.clamp(1, MAX_TIMEOUT_S)));
             let limit = asked.unwrap_or(self.timeout).min(context.timeout);
+            if let Some(refusal) = self.sandbox.refusal() {
+                return Err(fail(refusal.to_string()));
+            }
             let run = Run::start(self, &arguments.command).map_err(|error| fail(format!("the command could not be started: {error}")))?;
-            run.finish(limit).await.map(Output::from).map_err(|error| fail(format!("the command was lost: {error}")))
+            let text = run.finish(limit).await.map_err(|error| fail(format!("the command was lost: {error}")))?;
+            let hint = hint::of(&self.sandbox, &self.workspace, &arguments.command, &text);
+            Ok(hint.map_or_else(|| text.clone(), |hint| format!("{text}\n{hint}")).into())
         })
+    }
+}
+
+/// What a command may do: one that reaches the network can carry data out.
+pub(crate) fn effect(network: &Network) -> Effect {
+    match network {
+        Network::None => Effect::Write,
+        Network::Hosts(_) | Network::All => Effect::Network,
     }
 }
 
@@ -169,32 +184,43 @@ struct Run {
     capture: Capture,
     /// Whether the pipe may still give something.
     open: bool,
+    control: Control,
+    /// Why the sandbox stopped it.
+    stopped: Option<String>,
+    _keep: Keep,
 }
 
 impl Run {
     fn start(shell: &Shell, command: &str) -> io::Result<Self> {
         // One pipe for both streams keeps their order.
         let (reader, writer) = io::pipe()?;
-        let mut shell_command = Command::new("/bin/sh");
-        shell_command
-            .arg("-c")
-            .arg(command)
-            .current_dir(shell.workspace.root())
-            .env_clear()
-            .env("PATH", &shell.environment.path)
-            .env("LANG", &shell.environment.lang)
-            .env("HOME", shell.workspace.root())
-            .env("TERM", "dumb")
-            .env("TMPDIR", "/tmp")
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone()?)
-            .stderr(writer)
-            .process_group(0)
-            .kill_on_drop(true); // for tokio to reap it; the group's guard kills
+        let root = shell.workspace.root();
+        // The inside would say it too, but not so clearly.
+        std::fs::metadata(root)?;
+        let environment = [
+            ("PATH", shell.environment.path.clone()),
+            ("LANG", shell.environment.lang.clone()),
+            ("HOME", root.into()),
+            ("TERM", "dumb".into()),
+            ("TMPDIR", "/tmp".into()),
+        ];
+        let call = Call {
+            program: "/bin/sh".as_ref(),
+            arguments: &["-c".into(), command.into()],
+            workspace: root,
+            environment: &environment.map(|(name, value)| (name.into(), value)),
+            network: shell.sandbox.network(),
+            control: true,
+        };
+        let confined = shell.sandbox.command(&call).map_err(io::Error::other)?;
+        let mut shell_command = confined.command;
+        let (control, stdin) = Control::new(confined.tells)?;
+        // `kill_on_drop` for tokio to reap it; the group's guard kills.
+        shell_command.stdin(stdin).stdout(writer.try_clone()?).stderr(writer).kill_on_drop(true);
         let pipe = Receiver::from_owned_fd(reader.into())?;
         let child = shell_command.spawn()?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        Ok(Self { child, group: Group(pid), pipe, capture: Capture::default(), open: true })
+        Ok(Self { child, group: Group(pid), pipe, capture: Capture::default(), open: true, control, stopped: None, _keep: confined.keep })
         // Here `shell_command` drops its end of the pipe, without which the pipe would never end.
     }
 
@@ -213,10 +239,11 @@ impl Run {
         }
         // What the processes wrote before they ended is in the pipe. One that still runs holds it open.
         let _ = timeout_at(Instant::now() + EXIT_GRACE, self.until_end_of_output()).await;
-        let left = self.group.end(self.open).await;
+        let left = self.end().await;
         let text = self.capture.into_text();
         let note = match status {
             None => Some(format!("[stopped after {}]", seconds(limit))),
+            Some(_) if self.stopped.is_some() => self.stopped.map(|reason| format!("[stopped: {reason}]")),
             Some(status) => outcome(status),
         };
         let background = (left && !timed_out).then(|| "[stopped what was still running in the background]".to_owned());
@@ -224,13 +251,34 @@ impl Run {
         Ok(if parts.is_empty() { "(no output)".to_owned() } else { parts.join("\n") })
     }
 
+    /// Kills what is left; true if there was something that was not just ending by itself.
+    async fn end(&mut self) -> bool {
+        let group = std::mem::replace(&mut self.group, Group(None));
+        if !self.control.tells() {
+            return group.end(self.open).await;
+        }
+        // The sandbox ends by itself when nothing is left in it.
+        let left = self.open || timeout(LAST_GRACE, self.child.wait()).await.is_err();
+        if left {
+            drop(group);
+            let _ = timeout(KILL_GRACE, self.child.wait()).await;
+        }
+        left
+    }
+
     /// Takes output until the shell has ended; None if it has not by `limit`.
     async fn until_exit(&mut self, limit: Instant) -> io::Result<Option<ExitStatus>> {
         let mut block = vec![0; BLOCK];
         loop {
             tokio::select! {
+                // What the inside says comes before its end.
+                biased;
+                told = self.control.next() => match told {
+                    Told::Exit(status) => return Ok(Some(status)),
+                    Told::Stopped(reason) => self.stopped = Some(reason),
+                },
                 read = self.pipe.read(&mut block), if self.open => self.take(read, &block),
-                status = self.child.wait() => return status.map(Some),
+                status = self.child.wait() => return self.control.last(status?).await.map(Some),
                 () = sleep_until(limit) => return Ok(None),
             }
         }

@@ -12,7 +12,15 @@ use tempfile::TempDir;
 
 use crate::Settings;
 use crate::kept::{DEFAULT_KEPT_BYTES, Kept};
+use crate::sandbox::{Sandbox, SandboxSettings};
 use crate::workspace::Workspace;
+
+/// A sandbox whose inside is the example `sandbox_inner`, which is built beside this test's own program.
+pub(crate) fn sandbox(settings: SandboxSettings) -> Sandbox {
+    let own = std::env::current_exe().unwrap();
+    let inner = own.ancestors().nth(2).unwrap().join("examples/sandbox_inner");
+    Sandbox::new(SandboxSettings { inner, ..settings })
+}
 
 /// A temporary folder with `workspace/`, and `outside/secret.txt` beside it.
 pub(crate) struct Bench {

@@ -1,13 +1,17 @@
+use std::io::Read;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use rustix::process::test_kill_process;
-use tokio::io::AsyncBufReadExt;
-
 use super::*;
-use crate::testing::{Bench, wait};
+use crate::sandbox::{Limits, SandboxSettings};
+use crate::testing::{Bench, sandbox, wait};
 
 fn shell(bench: &Bench) -> Shell {
-    Shell::new(bench.workspace.clone(), Environment::default(), Duration::from_secs(60))
+    with(bench, SandboxSettings::default())
+}
+
+fn with(bench: &Bench, settings: SandboxSettings) -> Shell {
+    Shell::new(bench.workspace.clone(), Environment::default(), sandbox(settings), Duration::from_secs(60))
 }
 
 #[track_caller]
@@ -17,25 +21,15 @@ fn check(command: &str, expected: &str) {
     assert_eq!(result.unwrap_or_else(|error| format!("error: {error}")), expected);
 }
 
-/// The process that a command has written the number of, into a FIFO of the workspace called `pid`.
-async fn pid_from(bench: &Bench) -> Pid {
-    let fifo = tokio::net::unix::pipe::OpenOptions::new().read_write(true).open_receiver(bench.path("pid")).unwrap();
-    let mut line = String::new();
-    tokio::io::BufReader::new(fifo).read_line(&mut line).await.unwrap();
-    Pid::from_raw(line.trim().parse().unwrap()).unwrap()
-}
-
-/// Waits for a process to be gone: the kernel ends a killed process in its own time. A zombie that nobody reaps is gone too.
-fn assert_gone(pid: Pid) {
-    let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
-    let limit = Instant::now() + Duration::from_secs(20);
-    while test_kill_process(pid).is_ok() {
-        if std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")) {
-            return;
-        }
-        assert!(Instant::now() < limit, "process {pid:?} still runs");
-        std::thread::yield_now();
-    }
+/// Waits until a process has opened the FIFO, and then until no process has it open any more.
+async fn until_gone(fifo: PathBuf) {
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    // On a thread that nobody waits for: opening waits for a writer.
+    std::thread::spawn(move || {
+        std::fs::File::open(fifo).unwrap().read_to_end(&mut Vec::new()).unwrap();
+        let _ = sender.send(());
+    });
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("a process still runs").unwrap();
 }
 
 #[test]
@@ -85,16 +79,15 @@ fn a_flood_stays_bounded() {
 }
 
 #[test]
-fn time_over_kills_the_whole_group() {
+fn time_over_kills_all() {
     let mut bench = Bench::new();
-    bench.fifo("pid");
+    bench.fifo("alive");
     bench.context.timeout = Duration::from_millis(500);
-    let command = "(trap '' TERM; sh -c 'echo $$ >pid; echo begun; exec sleep 1000'); echo not reached";
+    let command = "(trap '' TERM; setsid sh -c 'echo begun; exec sleep 1000') 9>alive; echo not reached";
     let arguments = json!({"command": command, "timeout_s": 600});
     let tool = shell(&bench);
-    let (pid, text) = wait(async { tokio::join!(pid_from(&bench), tool.run(&arguments, &bench.context)) });
+    let ((), text) = wait(async { tokio::join!(until_gone(bench.path("alive")), tool.run(&arguments, &bench.context)) });
     assert_eq!(text, Ok("begun\n[stopped after 0.5 s]".into()));
-    assert_gone(pid);
 }
 
 #[test]
@@ -109,34 +102,35 @@ fn a_polite_command_may_clean_up() {
 }
 
 #[test]
-fn dropping_kills_the_whole_group() {
+fn dropping_kills_all() {
     let bench = Bench::new();
-    bench.fifo("pid");
-    let arguments = json!({"command": "(sh -c 'echo $$ >pid; exec sleep 1000')"});
+    bench.fifo("alive");
+    bench.fifo("begun");
+    let arguments = json!({"command": "(setsid sh -c 'echo >begun; exec sleep 1000') 9>alive"});
     let tool = shell(&bench);
-    let pid = wait(async {
+    wait(async {
+        let gone = tokio::spawn(until_gone(bench.path("alive")));
         tokio::select! {
-            pid = pid_from(&bench) => pid,
+            () = until_gone(bench.path("begun")) => {}
             text = tool.run(&arguments, &bench.context) => panic!("it ended: {text:?}"),
         }
+        gone.await.unwrap();
     });
-    assert_gone(pid);
 }
 
 #[test]
 fn background_processes_end_with_the_command() {
     let note = "[stopped what was still running in the background]";
-    for (redirect, hidden) in [("", false), (">/dev/null 2>&1", true)] {
+    for start in ["sleep 1000", "sleep 1000 >/dev/null 2>&1", "setsid sleep 1000", "(setsid setsid sleep 1000 >/dev/null 2>&1 &)"] {
         let bench = Bench::new();
-        bench.fifo("pid");
+        bench.fifo("alive");
         let started = Instant::now();
-        let command = format!("sleep 1000 {redirect} & echo $! >pid; echo done");
+        let command = format!("exec 9>alive; {start} & echo done");
         let arguments = json!({"command": command});
         let tool = shell(&bench);
-        let (pid, text) = wait(async { tokio::join!(pid_from(&bench), tool.run(&arguments, &bench.context)) });
-        assert_eq!(text, Ok(format!("done\n{note}").into()), "{hidden}");
+        let ((), text) = wait(async { tokio::join!(until_gone(bench.path("alive")), tool.run(&arguments, &bench.context)) });
+        assert_eq!(text, Ok(format!("done\n{note}").into()), "{start}");
         assert!(started.elapsed() < Duration::from_secs(20));
-        assert_gone(pid);
     }
 }
 
@@ -153,4 +147,47 @@ fn what_cannot_start_is_told() {
     std::fs::remove_dir(bench.workspace.root()).unwrap();
     let error = bench.run(&tool, json!({"command": "true"})).unwrap_err().text;
     assert!(error.starts_with("the command could not be started: No such file or directory"), "{error}");
+}
+
+#[test]
+fn limits_end_a_command_with_a_reason() {
+    let limits = Limits { memory: 64 << 20, processes: 40, file: 1 << 20, cpu_s: 1 };
+    let settings = SandboxSettings { limits, ..SandboxSettings::default() };
+    let cases = [
+        ("dd if=/dev/zero of=big bs=1M count=3 2>/dev/null; ls -s --block-size=1 big | cut -d' ' -f1", "1048576"),
+        ("exec sh -c 'while :; do :; done'", "[killed by signal 9]"),
+        ("head -c 100m /dev/zero | tail; for i in 1 2 3 4 5 6 7; do head -c 15m /dev/zero > /tmp/$i; done; echo no", "no"),
+    ];
+    let bench = Bench::new();
+    let tool = with(&bench, settings);
+    for (command, expected) in cases {
+        let text = bench.run(&tool, json!({"command": command})).unwrap();
+        assert!(text.ends_with(expected), "{command}: {text}");
+    }
+}
+
+#[test]
+fn hints_say_what_the_sandbox_hides() {
+    let bench = Bench::new();
+    let run = |command: &str| bench.run(&shell(&bench), json!({"command": command})).unwrap();
+    let outside = bench.outside("secret.txt");
+    let home = run("cat /root/.ssh/id_rsa");
+    assert!(
+        home.ends_with("[/root/.ssh/id_rsa is not to be seen in the sandbox: only the workspace and the system's own folders are]"),
+        "{home}"
+    );
+    assert!(!run(&format!("cat {}", outside.display())).contains("secret\n"));
+    let none = run("echo 'curl: (6) Could not resolve host: a.example' >&2; exit 6");
+    assert!(none.ends_with("[the sandbox has no network; the owner can grant hosts under [sandbox] in the configuration]"), "{none}");
+    assert_eq!(run("cat missing 2>/dev/null"), "[exit status 1]");
+}
+
+#[test]
+fn a_minimum_that_is_not_met_refuses() {
+    let bench = Bench::new();
+    let nothing = SandboxSettings { inner: "/bin/false".into(), ..SandboxSettings::default() };
+    let tool = Shell::new(bench.workspace.clone(), Environment::default(), Sandbox::new(nothing), Duration::from_secs(60));
+    let error = bench.run(&tool, json!({"command": "touch ran"})).unwrap_err().text;
+    assert!(error.starts_with("commands are refused, because the sandbox has no layer `mount` here"), "{error}");
+    assert!(error.contains("`minimum` under [sandbox]") && !bench.path("ran").exists(), "{error}");
 }
