@@ -318,8 +318,8 @@ pub const MODELS_TOKEN: &str = "PAGURO_MODELS_TOKEN";
 fn override_of((name, value): (String, String)) -> Option<(String, String, String, String)> {
     let rest = name.strip_prefix("PAGURO_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
-    let known =
-        ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "sandbox", "schedule", "telegram", "chat", "web"].contains(&section);
+    let known = ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "sandbox", "schedule", "telegram", "chat", "web"]
+        .contains(&section);
     let is_secret = name == TELEGRAM_TOKEN || name == MODELS_TOKEN;
     (known && !is_secret).then(|| (name.clone(), section.to_owned(), key.to_owned(), value))
 }

@@ -5,10 +5,9 @@
 use agent::engine::{Engine, ToolSchema};
 use agent::{Effect, SPAWN, Spawn, Tool, Toolbox};
 use anyhow::Result;
-use memory::Store;
 use serde_json::Value;
 use tools::mcp::{self, Status};
-use tools::{Settings, Workspace, schedule};
+use tools::{Settings, schedule};
 
 use crate::config::Config;
 use crate::exit::BadInput;
@@ -40,7 +39,7 @@ pub struct Tools {
 /// Puts the tools together and starts the servers.
 pub async fn tools(context: &Context, user: User, settings: Settings) -> Result<Tools> {
     let config = &context.config;
-    let folder = settings.workspace.root().to_owned();
+    let (folder, sandbox) = (settings.workspace.root().to_owned(), settings.sandbox.clone());
     let mut all = tools::builtin(&settings);
     if user == User::Anyone {
         let zone = schedule::default_zone(config.schedule.zone.as_deref()).map_err(|error| BadInput(error.0))?;
@@ -53,7 +52,7 @@ pub async fn tools(context: &Context, user: User, settings: Settings) -> Result<
     let own = all.len();
     let mut names: Vec<String> = all.iter().map(|tool| tool.schema().name).collect();
     names.extend(tools::finder(Vec::new()).iter().map(|tool| tool.schema().name));
-    let servers = config.mcp.iter().map(|server| server.server(&context.home, &folder)).collect::<Result<_>>()?;
+    let servers = config.mcp.iter().map(|server| server.server(&context.home, &folder, &sandbox)).collect::<Result<_>>()?;
     let (foreign, servers) = mcp::start(servers, &names).await;
     all.extend(foreign);
     Ok(Tools { all, own, servers })
@@ -117,6 +116,7 @@ mod tests {
     use std::ops::ControlFlow;
 
     use agent::engine::LoadOptions;
+    use memory::Store;
 
     use super::*;
     use crate::home::Home;

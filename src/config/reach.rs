@@ -7,7 +7,9 @@ use std::time::Duration;
 use agent::Effect;
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
+use tools::Sandbox;
 use tools::mcp::{self, Reach};
+use tools::sandbox::Network;
 use tools::{Provider, WebSettings};
 
 use crate::exit::BadInput;
@@ -163,7 +165,7 @@ impl Mcp {
     }
 
     /// As the tools want it, with what stands in files read.
-    pub fn server(&self, home: &Home, folder: &Path) -> anyhow::Result<mcp::Server> {
+    pub fn server(&self, home: &Home, folder: &Path, sandbox: &Sandbox) -> anyhow::Result<mcp::Server> {
         let (allow, effects) = self.globs().map_err(BadInput)?;
         let with_files = |plain: &BTreeMap<String, String>, files: &BTreeMap<String, PathBuf>, key: &str| {
             let mut all: Vec<(String, String)> = plain.clone().into_iter().collect();
@@ -173,13 +175,15 @@ impl Mcp {
             }
             anyhow::Ok(all)
         };
+        let hosts = self.hosts.iter().map(|host| host.parse().map_err(BadInput)).collect::<Result<Vec<_>, _>>()?;
         let reach = match &self.url {
             Some(url) => Reach::Http { url: url.clone(), headers: with_files(&self.headers, &self.header_files, "header_files")? },
             None => Reach::Process {
                 command: self.command.clone(),
                 environment: with_files(&self.environment, &self.environment_files, "environment_files")?,
                 folder: folder.to_owned(),
-                hosts: self.hosts.clone(),
+                sandbox: sandbox.clone(),
+                network: if hosts.is_empty() { sandbox.network().clone() } else { Network::Hosts(hosts) },
             },
         };
         Ok(mcp::Server {

@@ -22,6 +22,16 @@ fn fake() -> String {
     path.display().to_string()
 }
 
+/// A home whose servers may read the programs that they are made of, wherever those have been installed.
+fn new_home() -> Home {
+    let mut places = vec![target().join("examples")];
+    let interpreters = ["venv/bin/python".into(), node_program()].map(|path| real().unwrap_or_default().join(path));
+    let prefixes = interpreters.iter().filter_map(|path| Some(path.canonicalize().ok()?.parent()?.parent()?.to_owned()));
+    places.extend(real().into_iter().chain(prefixes.filter(|path| path.components().count() > 2)));
+    let readable: Vec<String> = places.iter().map(|place| format!("'{}'", place.display())).collect();
+    Home { variables: vec![("PAGURO_SANDBOX_READABLE".into(), format!("[{}]", readable.join(", ")))], ..Home::new() }
+}
+
 /// The lines of one server in the configuration.
 fn server(name: &str, command: &[&str], more: &str) -> String {
     format!("[[mcp]]\nname = \"{name}\"\ncommand = {}\n{more}\n", json!(command))
@@ -29,7 +39,7 @@ fn server(name: &str, command: &[&str], more: &str) -> String {
 
 /// A home whose model calls `tool` with the JSON in the prompt, and then says what came.
 fn home(config: &str) -> (Home, String) {
-    let home = Home::new();
+    let home = new_home();
     home.file("paguro.toml", config);
     let script = home.script(&[
         json!({"when": "(?s)^(.*)$", "role": "tool", "text": "it says: $1"}),
@@ -125,7 +135,7 @@ fn a_bad_server_is_told_of_and_costs_nothing_else() {
 
 #[test]
 fn one_tool_by_hand() {
-    let home = Home::new();
+    let home = new_home();
     home.file("workspace/a.txt", "text\n");
     let check = |arguments: &[&str], status: i32, stdout: &str, stderr: &str| {
         let run = home.run(&[&["tool", "run"], arguments].concat());
@@ -159,7 +169,7 @@ fn a_page_of_this_machine_needs_a_grant() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<h1>Hello</h1>");
         }
     });
-    let home = Home::new();
+    let home = new_home();
     let url = json!({"url": format!("http://{address}/")}).to_string();
     let run = home.run(&["tool", "run", "web_fetch", &url, "--approve", "all"]);
     assert_eq!(run.status, Some(1), "{run:#?}");
@@ -200,7 +210,7 @@ fn says(result: &Value, ok: bool, words: &str) {
 #[test]
 fn the_real_everything() {
     let Some(folder) = real() else { return };
-    let home = Home::new();
+    let home = new_home();
     let command = [node_program(), node(&folder, "server-everything"), "stdio".to_owned()];
     home.file("paguro.toml", server("all", &command.each_ref().map(String::as_str), ""));
     says(&run_tool(&home, "all_echo", json!({"message": "hi"})), true, "Echo: hi");
@@ -232,7 +242,7 @@ fn the_real_everything_over_http() {
         assert!(start.elapsed() < Duration::from_secs(30), "the server does not listen");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let home = Home::new();
+    let home = new_home();
     home.file("token", "secret\n");
     let url = format!("[[mcp]]\nname = \"all\"\nurl = \"http://127.0.0.1:{port}/mcp\"\nheader_files = {{ X-Token = \"token\" }}\n");
     home.file("paguro.toml", url);
@@ -245,7 +255,7 @@ fn the_real_everything_over_http() {
 #[test]
 fn the_real_filesystem() {
     let Some(folder) = real() else { return };
-    let home = Home::new();
+    let home = new_home();
     home.file("workspace/a.txt", "first line\n");
     home.file("outside.txt", "secret\n");
     let workspace = std::fs::canonicalize(home.path("workspace")).unwrap();
@@ -266,7 +276,7 @@ fn the_real_filesystem() {
 #[test]
 fn the_real_time_and_git() {
     let Some(folder) = real() else { return };
-    let home = Home::new();
+    let home = new_home();
     let repository = home.path("workspace");
     std::fs::create_dir_all(&repository).unwrap();
     let git = |arguments: &[&str]| {

@@ -9,6 +9,8 @@ use serde_json::Value;
 /// A home of its own for each test.
 pub struct Home {
     pub folder: tempfile::TempDir,
+    /// Variables beside those that every run has.
+    pub variables: Vec<(String, String)>,
 }
 
 /// What a run left behind.
@@ -21,7 +23,7 @@ pub struct Run {
 
 impl Home {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -46,6 +48,7 @@ impl Home {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_paguro"));
         command.args(arguments).env_clear().env("PAGURO_HOME", self.folder.path()).env("PATH", "/usr/bin:/bin");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -16,7 +16,7 @@ use rmcp::transport::async_rw::AsyncRwTransport;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::process::Process;
+use super::process::{Launch, Process};
 use super::{Reach, Server, http, listing};
 use crate::call::{fail, seconds};
 use crate::text::one_line;
@@ -212,10 +212,10 @@ impl State {
 /// Reaches a server and greets it.
 async fn connect(reach: &Reach) -> Result<Running, String> {
     match reach {
-        Reach::Process { command, environment, folder, .. } => {
+        Reach::Process { command, environment, folder, sandbox, network } => {
             let program = command.first().map_or("", String::as_str);
-            let (process, output, input) =
-                Process::start(command, environment, folder).map_err(|error| format!("`{program}` cannot be started: {error}"))?;
+            let call = Launch { command, environment, folder, sandbox, network };
+            let (process, output, input) = Process::start(&call).map_err(|error| format!("`{program}` cannot be started: {error}"))?;
             let transport = AsyncRwTransport::new_client(output, input);
             match serve_client(Handler::default(), transport).await {
                 Ok(service) => Ok(Running { service, process: Some(process) }),

@@ -27,6 +27,7 @@ use globset::GlobMatcher;
 use tokio::task::JoinSet;
 
 use self::connection::Connection;
+use crate::sandbox::{Network, Sandbox};
 
 /// How long a call may take where the owner does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,8 +65,10 @@ pub enum Reach {
         environment: Vec<(String, String)>,
         /// Where it starts.
         folder: PathBuf,
-        /// `HOST:PORT` that it may reach, for the sandbox.
-        hosts: Vec<String>,
+        /// The sandbox that it runs in; the folder is its workspace.
+        sandbox: Sandbox,
+        /// What it may reach.
+        network: Network,
     },
     /// Another's process, by streamable HTTP.
     Http {

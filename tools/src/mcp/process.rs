@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: a second try (`connection.rs` has it).
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
@@ -10,8 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 
+use crate::sandbox::{Call, Confined, Keep, Network, Sandbox};
 use crate::shell::Environment;
 use crate::text::one_line;
 
@@ -22,35 +24,43 @@ const STDERR_BYTES: usize = 4 * 1024;
 /// Most characters of it that are shown.
 const WORDS_CHARS: usize = 200;
 
-/// The command of a server. The one place where it gets its surroundings: a clean environment, a process group of its own.
-fn launch(command: &[String], environment: &[(String, String)], folder: &Path) -> Command {
-    let (program, arguments) = command.split_first().map_or(("", command), |(program, arguments)| (program.as_str(), arguments));
-    let Environment { path, lang } = Environment::default();
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(folder).env_clear();
-    command.env("PATH", path).env("LANG", lang).env("HOME", folder).env("TMPDIR", "/tmp");
-    command.envs(environment.iter().map(|(name, value)| (name, value)));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    #[cfg(unix)]
-    command.process_group(0);
-    command
+/// What a server is started with.
+pub(super) struct Launch<'a> {
+    pub(super) command: &'a [String],
+    pub(super) environment: &'a [(String, String)],
+    pub(super) folder: &'a Path,
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) network: &'a Network,
 }
 
 /// A running server. Dropping it kills it and what it has started.
 pub(super) struct Process {
     child: Child,
+    _keep: Keep,
     /// What it says of itself.
     pub(super) words: Arc<Words>,
 }
 
 impl Process {
-    /// Starts a server.
-    pub(super) fn start(
-        command: &[String],
-        environment: &[(String, String)],
-        folder: &Path,
-    ) -> io::Result<(Self, Lines<ChildStdout>, ChildStdin)> {
-        let mut child = launch(command, environment, folder).spawn()?;
+    /// Starts a server: in the sandbox, with a clean environment.
+    pub(super) fn start(launch: &Launch<'_>) -> io::Result<(Self, Lines<ChildStdout>, ChildStdin)> {
+        let Environment { path, lang } = Environment::default();
+        let folder = launch.folder.as_os_str().to_owned();
+        let own = [("PATH", path), ("LANG", lang), ("HOME", folder), ("TMPDIR", "/tmp".into())];
+        let mut environment: Vec<(OsString, OsString)> = own.map(|(name, value)| (name.into(), value)).into();
+        environment.extend(launch.environment.iter().map(|(name, value)| (name.into(), value.into())));
+        let arguments: Vec<OsString> = launch.command.iter().skip(1).map(Into::into).collect();
+        let call = Call {
+            program: launch.command.first().map_or("", String::as_str).as_ref(),
+            arguments: &arguments,
+            workspace: launch.folder,
+            environment: &environment,
+            network: launch.network,
+            control: false,
+        };
+        let Confined { mut command, keep, .. } = launch.sandbox.command(&call).map_err(io::Error::other)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
         let words = Arc::new(Words::default());
         let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
             return Err(io::Error::other("it has no pipes"));
@@ -58,7 +68,7 @@ impl Process {
         // Ends when the last process that holds the pipe does.
         tokio::spawn(drain(errors, Arc::clone(&words)));
         let lines = Lines { inner: output, length: 0, words: Arc::clone(&words) };
-        Ok((Self { child, words }, lines, input))
+        Ok((Self { child, _keep: keep, words }, lines, input))
     }
 }
 

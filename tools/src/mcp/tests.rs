@@ -1,6 +1,7 @@
 //! Against a server that keeps to the protocol but for one fault (`examples/fake_mcp.rs`).
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use agent::{Effect, ToolContext, ToolError};
@@ -8,6 +9,7 @@ use globset::Glob;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::sandbox::SandboxSettings;
 use crate::testing::wait;
 
 const SHORT: Duration = Duration::from_millis(700);
@@ -21,9 +23,29 @@ fn fake() -> String {
     path.display().to_string()
 }
 
+/// Where the servers start.
+fn folder() -> PathBuf {
+    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    FOLDER.path().canonicalize().unwrap()
+}
+
+fn sandbox() -> Sandbox {
+    static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
+        let examples = PathBuf::from(fake()).parent().unwrap().to_owned();
+        Sandbox::new(SandboxSettings { inner: examples.join("sandbox_inner"), readable: vec![examples], ..SandboxSettings::default() })
+    });
+    SANDBOX.clone()
+}
+
 fn server(name: &str, mode: &str) -> Server {
     let environment = vec![("KEY".to_owned(), "value".to_owned())];
-    let reach = Reach::Process { command: vec![fake(), mode.to_owned()], environment, folder: PathBuf::from("/tmp"), hosts: Vec::new() };
+    let reach = Reach::Process {
+        command: vec![fake(), mode.to_owned()],
+        environment,
+        folder: folder(),
+        sandbox: sandbox(),
+        network: Network::None,
+    };
     let (timeout, start_timeout) = (Duration::from_secs(20), Duration::from_secs(20));
     Server { name: name.into(), reach, allow: Vec::new(), effects: Vec::new(), timeout, start_timeout, back_off: BACK_OFF }
 }
@@ -142,7 +164,13 @@ fn a_message_without_end_ends_the_server() {
 fn a_bad_server_costs_its_own_tools_and_a_bounded_time() {
     wait(async {
         let mute = |name: &str, mode: &str| Server { start_timeout: SHORT, ..server(name, mode) };
-        let absent = Reach::Process { command: vec!["/nowhere/server".into()], environment: vec![], folder: "/tmp".into(), hosts: vec![] };
+        let absent = Reach::Process {
+            command: vec!["/nowhere/server".into()],
+            environment: vec![],
+            folder: folder(),
+            sandbox: sandbox(),
+            network: Network::None,
+        };
         let servers = vec![
             mute("mute", "mute"),
             mute("list", "mute-list"),
