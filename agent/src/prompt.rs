@@ -276,7 +276,7 @@ impl Agent {
 }
 
 /// The turn that the context of the turn with these steps begins with, and the summary before it.
-fn beginning(steps: &[Step]) -> Option<(i64, Option<i64>)> {
+pub(crate) fn beginning(steps: &[Step]) -> Option<(i64, Option<i64>)> {
     steps.iter().find_map(|step| match step {
         Step::Began { from, summary, .. } => Some((*from, *summary)),
         _ => None,

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use engine::{Delta, Engine, FinishReason, Message, Priority, Request, Role};
 use memory::{NoteRow, Store, SummaryRow};
 
+use crate::prompt::beginning;
 use crate::run::Past;
 use crate::secrets::Secrets;
 use crate::step::thoughts;
@@ -94,7 +95,8 @@ pub(crate) fn due(past: &[Past], context: u32) -> Option<i64> {
         return None;
     }
     let kept = context * KEPT_PERCENT / 100;
-    // What a turn had filled is what those before and with it take.
-    let fits = older.iter().find(|turn| tokens(turn) > 0 && filled.saturating_sub(tokens(turn)) <= kept);
+    // What a turn had filled is what those before and with it take; of a turn that began with other ones it says nothing.
+    let begins = |turn: &Past| beginning(&turn.1) == beginning(&last.1);
+    let fits = older.iter().find(|turn| begins(turn) && tokens(turn) > 0 && filled.saturating_sub(tokens(turn)) <= kept);
     Some(fits.or(older.last())?.0.id)
 }

@@ -224,7 +224,8 @@ fn a_call_is_asked_about_on_the_terminal() {
     for (answer, reply) in [("y\r", "It said ls -l."), ("\r", "Refused."), ("\x04", "Refused.")] {
         chat.types("run ls -l\r");
         chat.sees("→ shell: ls -l");
-        chat.sees("shell\x1b[0m needs your approval: it can change things on this machine\r\n  command: ls -l\r\nRun this?");
+        chat.sees("shell\x1b[0m needs your approval: it can change things on this machine\r\n  command: ls -l\r\n");
+        chat.sees("would allow: tool = \"shell\", command = \"ls -l\"\r\nRun this?");
         chat.types(answer);
         chat.sees(reply);
         chat.sees("main ›");
