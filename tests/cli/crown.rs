@@ -181,7 +181,8 @@ impl Life {
             .filter(|turn| turn["state"] == "open")
             .map(|turn| turn["id"].as_i64().unwrap())
             .collect();
-        let mut job_to_come = self.turns("job-tick").is_empty();
+        let jobs = self.json(&["job", "list"]);
+        let mut job_to_come = !jobs["jobs"].as_array().unwrap().is_empty() && self.turns("job-tick").is_empty();
         let model = self.model.clone();
         let mut child = self.home.command(&["serve", "--model", &model]).spawn().unwrap();
         let (sender, lines) = mpsc::channel();

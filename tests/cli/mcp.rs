@@ -82,7 +82,7 @@ fn the_owner_says_what_a_tool_does_and_what_is_taken() {
     let listed = home.run(&["tool", "list", "--format", "json"]).last();
     let tools: Vec<(&str, &str)> =
         listed["tools"].as_array().unwrap().iter().map(|t| (t["name"].as_str().unwrap(), t["effect"].as_str().unwrap())).collect();
-    assert_eq!(tools[8..], [("web_fetch", "network"), ("web_search", "network"), ("fake_echo", "read"), ("fake_pid", "spend")]);
+    assert_eq!(tools[10..], [("web_fetch", "network"), ("web_search", "network"), ("fake_echo", "read"), ("fake_pid", "spend")]);
     let policy = |tool: &str| home.run(&["config", "policy", tool, "{}", "--format", "json"]).last()["decision"].clone();
     assert_eq!([policy("fake_echo"), policy("fake_pid"), policy("fake_die"), policy("fake_")], ["allow", "ask", "deny", "deny"]);
 }
@@ -243,13 +243,13 @@ fn the_real_everything_over_http() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let home = new_home();
-    home.file("token", "secret\n");
+    home.file("token", "hush-hush\n");
     let url = format!("[[mcp]]\nname = \"all\"\nurl = \"http://127.0.0.1:{port}/mcp\"\nheader_files = {{ X-Token = \"token\" }}\n");
     home.file("paguro.toml", url);
     says(&run_tool(&home, "all_echo", json!({"message": "hi"})), true, "Echo: hi");
     says(&run_tool(&home, "all_get-sum", json!({"a": 2, "b": 3})), true, "5");
     let shown = home.run(&["config", "show"]);
-    assert!(!shown.stdout.contains("secret"), "{shown:#?}");
+    assert!(!shown.stdout.contains("hush-hush"), "{shown:#?}");
 }
 
 #[test]
