@@ -296,8 +296,8 @@ impl Config {
         }
         self.web.check()?;
         Mcp::check(&self.mcp)?;
-        let rules = self.policy.iter().enumerate();
-        rules.map(|(index, rule)| rule.check().map_err(|e| format!("policy {}: {e}", index + 1))).collect()
+        let mut rules = self.policy.iter().enumerate();
+        rules.try_for_each(|(index, rule)| rule.check().map_err(|e| format!("policy {}: {e}", index + 1)))
     }
 
     /// The whole configuration as TOML. A value that is `None` is left out.

@@ -120,7 +120,7 @@ impl Default for Settings {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// It waits for an answer; nothing is held meanwhile.
-    Waiting(Question),
+    Waiting(Box<Question>),
     /// It is finished, and the journal says so.
     Finished(Box<TurnResult>),
 }

@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
             };
             if let Some(question) = waits {
                 self.flush().await?;
-                return Ok(Outcome::Waiting(question));
+                return Ok(Outcome::Waiting(Box::new(question)));
             }
         }
     }

@@ -239,7 +239,7 @@ async fn run_task(agent: &Agent, row: TurnRow, deadline: Instant) -> Result<Ende
         let (events, _) = mpsc::channel(1);
         let outcome = agent.run(turn, &events, deadline).await;
         match outcome {
-            Ok(Outcome::Waiting(question)) => return Ok(Ended::Waiting(Box::new(question))),
+            Ok(Outcome::Waiting(question)) => return Ok(Ended::Waiting(question)),
             // Its turn has ended with the error's sentence; the others go on.
             Ok(Outcome::Finished(_)) | Err(AgentError::Stopped(_) | AgentError::Store(StoreError::TurnFinished { .. })) => {}
             // A prompt that is too long, say, has ended its own turn only.

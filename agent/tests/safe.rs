@@ -157,7 +157,7 @@ async fn a_question_waits_over_a_restart_and_is_answered_by_name() {
     let turn = bench.accept("change x").await;
     let Outcome::Waiting(question) = bench.run(turn).await.unwrap() else { panic!("nothing is asked") };
     let waiting = questions(bench.agent.store()).await.unwrap();
-    assert_eq!(waiting, std::slice::from_ref(&question));
+    assert_eq!(waiting, std::slice::from_ref(&*question));
     assert_eq!(question.id(), format!("{turn}-{}", &question.hash[..8]));
     // Running it again asks the same and runs nothing.
     assert_eq!(bench.run(turn).await.unwrap(), Outcome::Waiting(question.clone()));

@@ -253,7 +253,7 @@ async fn an_answer_must_be_to_what_is_asked() {
         panic!("nothing is asked")
     };
     let yes = || Answer::yes("test");
-    let other = agent::Question { hash: agent::call_hash("change", &json!({"text": "other"})), ..question.clone() };
+    let other = agent::Question { hash: agent::call_hash("change", &json!({"text": "other"})), ..(*question).clone() };
     assert!(matches!(bench.agent.answer(&other, yes()).await, Err(AgentError::NotAsked(_))));
     bench.agent.answer(&question, yes()).await.unwrap();
     assert!(matches!(bench.agent.answer(&question, yes()).await, Err(AgentError::NotAsked(_))), "an answer counts once");

@@ -43,6 +43,9 @@ pub enum Search {
     Brave,
 }
 
+/// The patterns of the tools that are taken, and of those with an effect of their own.
+type Globs = (Vec<GlobMatcher>, Vec<(GlobMatcher, Effect)>);
+
 /// One MCP server: a command or an address.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -145,7 +148,7 @@ impl Mcp {
     }
 
     /// The patterns of `allow` and `effects`.
-    fn globs(&self) -> Result<(Vec<GlobMatcher>, Vec<(GlobMatcher, Effect)>), String> {
+    fn globs(&self) -> Result<Globs, String> {
         let glob = |pattern: &String| Glob::new(pattern).map(|glob| glob.compile_matcher()).map_err(|error| error.to_string());
         let allow = self.allow.iter().map(glob).collect::<Result<_, _>>().map_err(|why| format!("`allow`: {why}"))?;
         let effect = |(pattern, value): (&String, &toml::Value)| {

@@ -1,4 +1,5 @@
 //! MCP servers and the web from outside: the fake server of `tools/examples`, and real ones where `.ci/mcp-servers` has installed them.
+#![allow(clippy::print_stderr, reason = "what is not checked is said")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

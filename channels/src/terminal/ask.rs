@@ -128,7 +128,8 @@ pub fn question_text(question: &Question, colour: bool) -> String {
 /// A rule on one line, as it would stand in the configuration.
 fn rule_text(rule: &Rule) -> String {
     let Ok(Value::Object(fields)) = serde_json::to_value(rule) else { return String::new() };
-    let fields = fields.iter().filter(|(name, value)| *name != "decision" && !value.is_null()).map(|(name, value)| format!("{name} = {value}"));
+    let fields =
+        fields.iter().filter(|(name, value)| *name != "decision" && !value.is_null()).map(|(name, value)| format!("{name} = {value}"));
     fields.collect::<Vec<_>>().join(", ")
 }
 

@@ -71,7 +71,7 @@ pub async fn run_turn<O: Write, E: Write>(
     let mut view = View { printer, broken: None };
     let ended = match watch(agent, turn, &mut view, approver, interrupt).await {
         Ok(Some(Outcome::Finished(result))) => finished(agent, *result, &mut view).await,
-        Ok(Some(Outcome::Waiting(question))) => Ok(waiting(question, &mut view)),
+        Ok(Some(Outcome::Waiting(question))) => Ok(waiting(*question, &mut view)),
         Ok(None) => stopped(agent, turn, &mut view).await,
         Err(error) => Err(error),
     };

@@ -19,6 +19,7 @@ mod thinking;
 mod transcripts;
 mod workers;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -121,10 +122,8 @@ pub(crate) fn with_llama(
         sampling: sample::resolve(&Sampling::default(), &sample::recommended(&model)),
         load_ms: milliseconds(start),
     };
-    let disk = match &options.kv_folder {
-        Some(folder) => Some(Disk::new(folder.clone(), options.kv_disk_bytes, fingerprint(hash, options, cache_types))),
-        None => None,
-    };
+    let kept = |folder: &PathBuf| Disk::new(folder.clone(), options.kv_disk_bytes, fingerprint(hash, options, cache_types));
+    let disk = options.kv_folder.as_ref().map(kept);
     let cache = Cache::new(&model, context, outputs(options), Arc::clone(&interrupt.abort));
     let draft = options.draft && cache.is_cuttable();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|now| i64::try_from(now.as_secs()).ok());
