@@ -1,4 +1,4 @@
-//! Budgets of DESIGN §7: a file 500 lines (800 fails), a function 70 lines, `agent` 3,000 lines without tests.
+//! Budgets of DESIGN §7: a file 500 lines (800 fails), a function 70 lines, `agent` 3,000 lines without tests; its policy is counted by itself.
 
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use syn::visit::Visit;
 const FILE_LINES: usize = 800;
 const FUNCTION_LINES: usize = 70;
 const AGENT_LINES: usize = 3_000;
+const APPROVAL_LINES: usize = 850;
 
 /// Functions over the budget, as `name: lines`.
 struct Functions {
@@ -58,10 +59,13 @@ fn functions_are_short() {
 
 #[test]
 fn the_agent_is_small() {
-    let lines: usize = super::sources()
-        .iter()
-        .filter(|(path, _)| path.starts_with(Path::new("agent/src")))
-        .map(|(_, text)| text.split("#[cfg(test)]").next().unwrap_or_default().lines().count())
-        .sum();
-    assert!(lines <= AGENT_LINES, "agent has {lines} lines without tests");
+    let lines = |folder: &str| -> usize {
+        let sources = super::sources();
+        let own = sources.iter().filter(|(path, _)| path.starts_with(Path::new(folder)));
+        own.map(|(_, text)| text.split("#[cfg(test)]").next().unwrap_or_default().lines().count()).sum()
+    };
+    let approval = lines("agent/src/approval");
+    assert!(approval <= APPROVAL_LINES, "agent/src/approval has {approval} lines without tests");
+    let rest = lines("agent/src") - approval;
+    assert!(rest <= AGENT_LINES, "agent has {rest} lines without tests and its policy");
 }

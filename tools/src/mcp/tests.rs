@@ -1,4 +1,5 @@
 //! Against a server that keeps to the protocol but for one fault (`examples/fake_mcp.rs`).
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
