@@ -11,7 +11,7 @@
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use agent::{Agent, Answer, Effect, Limits, Outcome, Output, Settings, Tool, ToolContext, ToolFuture, Toolbox};
@@ -25,7 +25,7 @@ const MESSAGES: usize = 10_000;
 const STEPS: usize = 10;
 
 /// Tells when it begins and when it ends.
-struct Probe(Sender<(Instant, Instant)>);
+struct Probe(SyncSender<(Instant, Instant)>);
 
 impl Tool for Probe {
     fn schema(&self) -> ToolSchema {
@@ -52,7 +52,7 @@ async fn main() {
     let turns = arguments.first().map_or(100, |text| text.parse().expect("TURNS is a number"));
     let folder = arguments.get(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = tempfile::tempdir_in(folder).unwrap();
-    let (sender, times) = channel();
+    let (sender, times) = sync_channel(2 * STEPS);
     let agent = agent(folder.path(), sender).await;
     history(agent.store()).await;
     let mut steps = Vec::new();
@@ -82,7 +82,7 @@ async fn main() {
     println!("{}", serde_json::to_string_pretty(&report).unwrap());
 }
 
-async fn agent(folder: &std::path::Path, sender: Sender<(Instant, Instant)>) -> Agent {
+async fn agent(folder: &std::path::Path, sender: SyncSender<(Instant, Instant)>) -> Agent {
     let mut script = tempfile::NamedTempFile::new().unwrap();
     let last = format!("^gave {STEPS}$");
     for line in [

@@ -20,6 +20,9 @@ use super::support::Home;
 /// Points left out between two that are tried, in an ordinary run of the tests.
 const STEP: usize = 9;
 
+/// Lines of `serve` that wait to be looked at.
+const LINES: usize = 1_024;
+
 /// Longer than a scenario takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -185,7 +188,7 @@ impl Life {
         let mut job_to_come = !jobs["jobs"].as_array().unwrap().is_empty() && self.turns("job-tick").is_empty();
         let model = self.model.clone();
         let mut child = self.home.command(&["serve", "--model", &model]).spawn().unwrap();
-        let (sender, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::sync_channel(LINES);
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let reader = std::thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
         let started = Instant::now();

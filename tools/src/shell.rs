@@ -14,7 +14,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use agent::engine::ToolSchema;
-use agent::{Effect, Tool, ToolContext, ToolFuture};
+use agent::{ConcernFuture, Effect, Tool, ToolContext, ToolFuture};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -96,6 +96,12 @@ impl Tool for Shell {
 
     fn effect(&self) -> Effect {
         effect(self.sandbox.network())
+    }
+
+    /// Without a boundary around it no rule knows what a command may do.
+    fn concern<'a>(&'a self, _: &'a Value, _: &'a ToolContext) -> ConcernFuture<'a> {
+        let open = !self.sandbox.is_boundary();
+        Box::pin(async move { open.then(|| "there is no whole sandbox on this machine: a command may do what you may".to_owned()) })
     }
 
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a> {
