@@ -17,7 +17,7 @@ use super::{CallFacts, Decision, Part};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// The tool's name, or a pattern: `*` is every tool, `mcp_time_*` are those of a server.
+    /// The tool's name, or a pattern: `*` is every tool, `time_*` are those of the MCP server `time`.
     pub tool: String,
     /// For `shell`: the command's words, quoted as for the shell. A `*` in a word stands for any characters but `/`; as the last word
     /// it stands for any further words.
