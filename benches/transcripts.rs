@@ -5,7 +5,8 @@
 //!
 //! DEPTH: tokens of the conversation, 8,000 by default. `PAGURO_BENCH_THREADS`: threads, by default the engine's choice.
 //! `PAGURO_BENCH_LAYERS`: fewer layers than the 28 of the random-weight model, for a quick look. `PAGURO_BENCH_COLD=1`: compares
-//! the forks' texts with cold runs at DEPTH, which takes eight prefills, rather than at 256 tokens.
+//! the forks' texts with cold runs at DEPTH, which takes eight prefills, rather than at 256 tokens. `PAGURO_BENCH_ARCHITECTURES=1`: only
+//! the windowed and the hybrid model.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the result is the output")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench stops at what should not happen")]
 
@@ -71,8 +72,11 @@ fn main() {
     let report = runtime.block_on(async {
         let mut report = json!({ "depth": depth, "layers": shape.layers, "threads": setting.threads });
         let equal_depth = if is_cold { depth } else { depth.min(SHALLOW) };
-        report["conversation"] = told("conversation", conversation(&setting)).await;
         report["architectures"] = told("architectures", architectures(&setting)).await;
+        if std::env::var_os("PAGURO_BENCH_ARCHITECTURES").is_some() {
+            return report;
+        }
+        report["conversation"] = told("conversation", conversation(&setting)).await;
         report["forks_equal_to_cold"] = told("forks", forks_equal(&setting, equal_depth)).await;
         report["owner_first"] = told("owner first", owner_first(&setting)).await;
         report["drafting"] = told("drafting", drafting(&setting, &shape)).await;
@@ -200,24 +204,19 @@ async fn forks_equal(setting: &Setting, depth: u32) -> Value {
     json!({ "depth": depth, "forks": 8, "equal": equal })
 }
 
-/// Cold, warm and restored with models whose memory cannot be cut. They are tiny, so only the shares of tokens count.
+/// Cold, warm and restored with models whose memory cannot be cut, of real shapes.
 async fn architectures(setting: &Setting) -> Value {
-    let models = [("sliding_window", models::sliding_window(32, 7)), ("hybrid", models::hybrid(9))];
+    let models = [
+        ("sliding_window", model_file("random-windowed-q4_0", || models::sliding_window_bench(7))),
+        ("hybrid", model_file("random-hybrid-q4_0", || models::hybrid_bench(9))),
+    ];
     let mut report = json!({});
     for (name, model) in models {
         let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("model.gguf");
-        model.write(&file).expect("the model can be written");
-        // Their context is 2,048 tokens.
-        let tiny = Setting { model: file, threads: Some(1), depth: setting.depth.min(1_500) };
-        let options = || LoadOptions {
-            context: Some(2_048),
-            cache_type_k: CacheType::F16,
-            cache_type_v: CacheType::F16,
-            ..tiny.kept(&folder.path().join("kv"))
-        };
+        let real = Setting { model, threads: setting.threads, depth: setting.depth };
+        let options = || real.kept(&folder.path().join("kv"));
         let engine = load(options()).await;
-        let mut messages = vec![Message::new(Role::System, "Be kind."), user(&story(tiny.depth, 3))];
+        let mut messages = vec![Message::new(Role::System, "Be kind."), user(&story(real.depth, 3))];
         let cold = finish(&engine, in_transcript("a", &messages, SHORT)).await;
         messages.extend([cold.message.clone(), user("And then?")]);
         let warm = finish(&engine, in_transcript("a", &messages, SHORT)).await;

@@ -77,6 +77,19 @@ pub fn untied(shape: &Shape, seed: u64) -> Gguf {
     gguf
 }
 
+/// A real shape whose layers see 512 tokens back, but for each sixth.
+pub fn sliding_window_bench(seed: u64) -> Gguf {
+    let mut gguf = random(&Shape { architecture: "gemma3", ..BENCH }, seed);
+    gguf.set("gemma3.attention.sliding_window", Value::U32(512));
+    gguf
+}
+
+/// A real shape of a hybrid, of 0.35 B parameters.
+pub fn hybrid_bench(seed: u64) -> Gguf {
+    let shape = Shape { architecture: "lfm2", layers: 16, head: 64, feed_forward: 4608, vocabulary: 65_536, ..BENCH };
+    hybrid_of(&shape, seed)
+}
+
 /// A model whose layers see `window` tokens back (`gemma3`, which has five such layers before one that sees all).
 pub fn sliding_window(window: u32, seed: u64) -> Gguf {
     let mut gguf = untied(&Shape { architecture: "gemma3", ..TINY }, seed);
@@ -115,37 +128,49 @@ pub fn recurrent(seed: u64) -> Gguf {
 
 /// A hybrid (`lfm2`): layers with a short convolution, whose state cannot be cut, between layers with attention.
 pub fn hybrid(seed: u64) -> Gguf {
+    hybrid_of(&Shape { architecture: "lfm2", layers: 4, kv_heads: 1, ..TINY }, seed)
+}
+
+fn hybrid_of(shape: &Shape, seed: u64) -> Gguf {
     let mut gguf = Gguf { seed, ..Gguf::default() };
-    let shape = Shape { architecture: "lfm2", layers: 4, kv_heads: 1, ..TINY };
-    metadata(&mut gguf, &shape, "hybrid");
-    gguf.set("lfm2.attention.head_count_kv", Value::I32s(vec![0, 1, 0, 1]));
+    metadata(&mut gguf, shape, "hybrid");
+    let kv_heads = i32::try_from(shape.kv_heads).unwrap();
+    let kv_heads = (0..shape.layers).map(|layer| if layer % 2 == 0 { 0 } else { kv_heads }).collect();
+    gguf.set("lfm2.attention.head_count_kv", Value::I32s(kv_heads));
     gguf.set("lfm2.shortconv.l_cache", Value::U32(3));
     gguf.set("lfm2.vocab_size", Value::U32(shape.vocabulary));
     vocabulary::write(&mut gguf, &[], shape.vocabulary as usize);
     let (width, head, wide) = (u64::from(shape.width), u64::from(shape.head), u64::from(shape.feed_forward));
+    let key = head * u64::from(shape.kv_heads);
     let ones = |length: u64| Data::F32(vec![1.0; usize::try_from(length).unwrap()]);
+    #[allow(clippy::cast_possible_truncation, reason = "a spread")]
+    let matrix = |input: u64, spread: f32| match shape.quantised {
+        true => Data::RandomQ4_0((3.0 / input as f64).sqrt() as f32),
+        false => Data::RandomF32(spread),
+    };
     for layer in 0..shape.layers {
         let mut add = |name: &str, dims: &[u64], data: Data| gguf.tensor(&format!("blk.{layer}.{name}.weight"), dims, data);
         add("attn_norm", &[width], ones(width));
         if layer % 2 == 0 {
             add("shortconv.conv", &[3, width], Data::RandomF32(0.8));
-            add("shortconv.in_proj", &[width, 3 * width], Data::RandomF32(0.3));
-            add("shortconv.out_proj", &[width, width], Data::RandomF32(0.3));
+            add("shortconv.in_proj", &[width, 3 * width], matrix(width, 0.3));
+            add("shortconv.out_proj", &[width, width], matrix(width, 0.3));
         } else {
-            add("attn_q", &[width, width], Data::RandomF32(0.3));
-            add("attn_k", &[width, head], Data::RandomF32(0.3));
-            add("attn_v", &[width, head], Data::RandomF32(0.3));
-            add("attn_output", &[width, width], Data::RandomF32(0.3));
+            add("attn_q", &[width, width], matrix(width, 0.3));
+            add("attn_k", &[width, key], matrix(width, 0.3));
+            add("attn_v", &[width, key], matrix(width, 0.3));
+            add("attn_output", &[width, width], matrix(width, 0.3));
             add("attn_q_norm", &[head], ones(head));
             add("attn_k_norm", &[head], ones(head));
         }
         add("ffn_norm", &[width], ones(width));
-        add("ffn_gate", &[width, wide], Data::RandomF32(0.2));
-        add("ffn_up", &[width, wide], Data::RandomF32(0.2));
-        add("ffn_down", &[wide, width], Data::RandomF32(0.2));
+        add("ffn_gate", &[width, wide], matrix(width, 0.2));
+        add("ffn_up", &[width, wide], matrix(width, 0.2));
+        add("ffn_down", &[wide, width], matrix(wide, 0.2));
     }
     gguf.tensor("token_embd_norm.weight", &[width], ones(width));
-    gguf.tensor("token_embd.weight", &[width, u64::from(shape.vocabulary)], Data::RandomF32(1.0));
+    let embedding = if shape.quantised { Data::RandomQ4_0(0.5) } else { Data::RandomF32(1.0) };
+    gguf.tensor("token_embd.weight", &[width, u64::from(shape.vocabulary)], embedding);
     gguf
 }
 
