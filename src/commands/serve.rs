@@ -173,7 +173,7 @@ impl Serving {
                 return Ok(());
             }
             Some(Ok(Outcome::Waiting(question))) => {
-                format!("waits for approval {}: {} {} ({})", question.id(), question.tool, question.arguments, question.reason)
+                format!("waits for an approval, {}: {} {} ({})", question.id(), question.tool, question.arguments, question.reason)
             }
             // Without the model's thread nothing will run any more.
             Some(Err(error @ AgentError::Engine(EngineError::Gone, _))) => return Err(error.into()),
