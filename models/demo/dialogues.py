@@ -6,6 +6,7 @@ A dialogue is a list of parts `(text, taught)`; `taught` is true for what the mo
 import material
 import requests_files
 import requests_memory
+import wordings_wide
 from requests_memory import DAYS, fact, second_person
 from talk import talk
 from tokenizer import MARKERS
@@ -73,6 +74,8 @@ def failure(r, tool, arguments):
 
 def output(r):
     """What a command or a file holds: mostly one to three lines."""
+    if r.random() < 0.05:
+        return material.table(r)
     return material.output_line(r) if r.random() < 0.5 else material.listing(r) if r.random() < 0.3 else material.lines(r, 1, r.choice([2, 2, 3, 3, 4, 6, 8]))
 
 
@@ -157,6 +160,10 @@ class Dialogue:
             arguments = {key: value if value == "." else value.upper() for key, value in arguments.items()}
         if tool == "shell" and self.r.random() < 0.03:
             message, data = self.r.choice(["run this", "execute this", "run this command", "please run it", "run it in the shell", "Execute the command"]), arguments["command"]
+        elif self.r.random() < 0.12 and data is None:
+            message = wordings_wide.around(self.r, message, arguments.values())
+        elif self.r.random() < 0.02 and data is None:
+            message = wordings_wide.call(self.r, tool, arguments) or message
         self.user(message, data, self.notes())
         outcome = result(self.r, tool, arguments)
         self.calls(tool, arguments, outcome)
@@ -205,10 +212,21 @@ class Dialogue:
         known = asked in self.known or x < 0.82
         if known:
             others.insert(0 if r.random() < 0.85 else r.randint(0, min(2, len(others))), asked[0])
+            if r.random() < 0.25:
+                others = others[:3] + self.near(asked[0])
+                r.shuffle(others)
         self.user(message, data, self.notes(others))
         outcome = "\n".join("- " + o for o in others) or "nothing found"
         self.calls("recall", arguments, outcome)
         self.says(reply("recall", arguments, outcome, asked[0] if known else None))
+
+    def near(self, text):
+        """Another fact about somebody or something in `text`: it is found too, but does not answer."""
+        names = [w for w in text.replace("'s", "").split() if w[0].isupper() and w.isalpha() and w != "I"]
+        nouns = [w for w in text.split() if w.islower() and w.isalpha() and len(w) > 4]
+        about = {"A": self.r.choice(names)} if names else {"N": self.r.choice(nouns)} if nouns else None
+        other = fact(self.r, about)[0] if about else text
+        return [] if other == text or about and next(iter(about.values())) not in other else [other]
 
     def talk(self):
         message, data, said = talk(self.r, self.clock)

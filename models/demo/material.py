@@ -4,13 +4,16 @@ Most of it means nothing on purpose. A model of this size that sees the same wor
 one that sees other words every time has to learn to copy.
 """
 
+import json
 import pathlib
+import re
 import string
 
 WORDS = pathlib.Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split()
 # Words as people write them, thousands of them (the list of Debian's package `wamerican`), so that none is learned by heart.
 _LIST = pathlib.Path("/usr/share/dict/words")
-MANY = [w for w in _LIST.read_text(encoding="utf-8").split() if w.isascii() and w.isalpha() and w.islower() and 2 < len(w) < 11] if _LIST.exists() else WORDS
+_FOUL = re.compile("nigg|fag|shit|fuck|cunt|whore|slut|spic|kike|wetback|darki|jap|chink|bitch|twat|raghead|honk|rape|rapi|negr|gook|coon|pimp|dyke")
+MANY = [w for w in _LIST.read_text(encoding="utf-8").split() if w.isascii() and w.isalpha() and w.islower() and 2 < len(w) < 11 and not _FOUL.search(w)] if _LIST.exists() else WORDS
 VERBS = pathlib.Path(__file__).with_name("verbs.txt").read_text(encoding="utf-8").split()  # rare in what is copied: they say what to do
 NAMES = """Anna Ben Carla David Emma Felix Greta Hugo Ida Jonas Karin Leo Maria Nina Oscar Paula Quentin Rosa Sven Tina
 Uwe Vera Will Xenia Yusuf Zoe Priya Chen Aisha Omar Sofia Ivan Olga Pedro Lucia Marco Giulia Hiro Yuki Sam Alex Rex
@@ -32,6 +35,9 @@ systemctl journalctl crontab xargs tee basename dirname realpath md5sum sha256su
 arch tty time yes jq rg fd bat htop vim nano gdb strace ldd nm objdump perl ruby php sqlite3 psql mysql ffmpeg""".split()
 # Words of requests that are also names of files: neither is to be taken for the other.
 PLAIN_WORDS = "in out to into file read write save note list the show with open run print folder find invite put text copy edit change make new old all this from for and here log data test".split()
+# The tokenizer's pieces: those that stand for a cue in a request must be copied as willingly as any other.
+PIECES = [a + b for a, b in json.loads(pathlib.Path(__file__).with_name("merges.json").read_text(encoding="utf-8"))]
+_CUES = [p.strip(" ,") for p in PIECES if p[0] in " ," and len(p.strip(" ,")) > 1]
 _CONSONANTS = ("b c d f g h j k l m n p q r s t v w x z " * 3 + "br ch cl cr dr fl gr kl pl pr sh sk sl sp st th tr").split()
 _VOWELS = ("a e i o u " * 4 + "ai ea oo ou y").split()
 _CODAS = [""] * 8 + ["n", "r", "s", "t", "l", "m", "k", "nd", "rt", "x", "p", "ck"]
@@ -51,8 +57,34 @@ def mixed(r, low=2, high=10):
     return "".join(r.choices(pool, k=r.randint(low, high)))
 
 
+def soup(r, low=2, high=5):
+    """Pieces of the tokenizer in a row: whatever it cuts words and signs into comes up in what is copied."""
+    return "".join(r.choice(PIECES) for _ in range(r.randint(low, high))).strip(" ,.?!:;\"'`<>\n") or word(r)
+
+
+def code(r):
+    """What looks like no word: addresses, hashes, versions, camel case, amounts, dates."""
+    n = r.randint
+    return r.choice([
+        lambda: f"{word(r)}@{word(r)}.{r.choice(['com', 'org', 'net', 'io'])}", lambda: f"{word(r)}.{word(r)}{n(1, 99)}@{word(r)}.co.uk", lambda: "".join(r.choices("0123456789abcdef", k=r.choice([7, 8, 12, 32, 40]))), lambda: "-".join("".join(r.choices("0123456789abcdef", k=k)) for k in r.choice([(8, 4, 4, 4, 12), (4, 4), (3, 3, 3)])),
+        lambda: f"v{n(0, 9)}.{n(0, 30)}.{n(0, 30)}{r.choice(['', '-rc1', '-beta', '+' + letters(r, 2, 4)])}", lambda: word(r) + "".join(word(r).capitalize() for _ in range(n(1, 3))), lambda: "".join(word(r).capitalize() for _ in range(n(2, 3))), lambda: "_".join(word(r).upper() for _ in range(n(2, 3))), lambda: "_".join(word(r) for _ in range(n(2, 3))),
+        lambda: f"{n(0, 255)}.{n(0, 255)}.{n(0, 255)}.{n(0, 255)}{r.choice(['', ':' + str(n(80, 9999)), '/' + str(n(8, 32))])}", lambda: f"20{n(10, 39)}-{n(1, 12):02}-{n(1, 28):02}", lambda: f"{n(1, 31)}/{n(1, 12)}/{n(1990, 2039)}", lambda: f"{n(0, 23):02}:{n(0, 59):02}:{n(0, 59):02}", lambda: f"{r.choice('$#@%')}{r.choice([number(r), word(r)])}", lambda: f"{n(1, 20)}-{n(0, 20)}-{n(0, 20)}",
+        lambda: f"{number(r)}{r.choice(['km', 'kg', 'GB', 'ms', 'px', '%', 'EUR', 'x', 'h', 'am', 'pm', 'st', 'nd', 'th'])}", lambda: f"{letters(r, 1, 3).upper()}-{n(1, 9999)}", lambda: f"{letters(r, 1, 3).upper()}{n(1, 999)}{letters(r, 0, 2).upper()}", lambda: url(r), lambda: f"{word(r)}/{word(r)}#{n(1, 999)}", lambda: f"0x{n(0, 65535):x}", lambda: "".join(r.choices(string.ascii_letters + string.digits + "+/", k=n(8, 30))) + r.choice(["", "=", "=="]),
+        lambda: "".join(r.choices(string.ascii_letters + string.digits + "!#%*?@_-", k=n(6, 14))), lambda: f"+{n(1, 99)}-{n(100, 999)}-{n(1000, 9999)}", lambda: f"{word(r)}+{word(r)}", lambda: f"{word(r)}'s", lambda: f"{word(r)}/{word(r)}", lambda: f"{word(r)}:{n(1, 99)}"])()
+
+
+def foreign(r):
+    """A word in another script, or a sign of several bytes."""
+    first, last = r.choice([(0x430, 0x44F), (0x3B1, 0x3C9), (0xE0, 0xFF), (0x100, 0x17F), (0x4E00, 0x4E80), (0x3041, 0x3090), (0x1F600, 0x1F640)])
+    return "".join(chr(r.randint(first, last)) for _ in range(r.choice([1, 2, 3, 4, 6]) if first != 0x1F600 else 1))
+
+
 def word(r):
     x = r.random()
+    if x < 0.004:
+        return accented(r)
+    if x > 0.97:
+        return r.choice(_CUES)
     if x < 0.015:
         return r.choice(VERBS)
     if x < 0.25:
@@ -81,6 +113,8 @@ def number(r):
 def term(r):
     """One word without spaces: an identifier, a code, a plain word."""
     x = r.random()
+    if r.random() < 0.12:
+        return soup(r) if x < 0.25 else foreign(r) if x < 0.3 else accented(r) if x < 0.4 else code(r)
     if x < 0.5:
         return word(r)
     if x < 0.6:
@@ -246,7 +280,9 @@ def command(r):
 
 def repeated(r):
     """A phrase in which words come back: the case where copying by looking at the last word alone goes wrong."""
-    few = [term(r) if r.random() < 0.3 else word(r) for _ in range(r.randint(2, 5))]
+    few = [term(r) if r.random() < 0.3 else word(r) for _ in range(r.choice([2, 2, 2, 3, 4, 5]))]
+    if r.random() < 0.4:
+        return " ".join(r.choice(few) for _ in range(r.randint(3, 9)))
     out = [r.choice(few)]
     for _ in range(r.randint(1, 8)):
         out.append(r.choice(few if r.random() < 0.3 else [w for w in few if w != out[-1]] or few))  # long runs of one word would be counting, not copying
@@ -292,11 +328,19 @@ def text(r):
         return phrase(r, 1, 8)
     if x < 0.6:
         return sentence(r)
-    if x < 0.72:
+    if x < 0.74:
         return repeated(r)
-    if x < 0.8:
+    if x < 0.77:
+        return r.choice([lambda: " ".join(soup(r, 1, 3) for _ in range(r.randint(1, 4))), lambda: " ".join(foreign(r) for _ in range(r.randint(1, 4))), lambda: " ".join(code(r) for _ in range(r.randint(1, 3))), lambda: " ".join(r.choices(_CUES, k=r.randint(2, 6))), lambda: speech(r)])()
+    if x < 0.82:
         return ", ".join(phrase(r, 1, 2) for _ in range(r.randint(2, 5)))
     return odd_text(r)
+
+
+def speech(r):
+    """Sentences with quotes, apostrophes and numbers in them."""
+    said = phrase(r, 1, 4)
+    return r.choice([f"he said '{said}' {phrase(r, 1, 2)}", f"{name(r)}: \"{said}\"", f"{phrase(r, 1, 2)} '{said}'", f"'{said}' {phrase(r, 1, 3)}", f"\"{said}\" is {word(r)}", f"don't {said}", f"it's {said}, isn't it?", f"{sentence(r)} {number(r)} {sentence(r)}", f"{word(r).capitalize()} {word(r)}. {word(r).capitalize()} {word(r)}! {word(r).capitalize()}?", f"{word(r)}: {number(r)}; {word(r)}: {number(r)}", f"{number(r)} {word(r)}, {number(r)} {word(r)}", f"{word(r).upper()} {number(r)}", f"{word(r)} ({word(r)}) - {word(r)}"])
 
 
 def odd_text(r):
@@ -353,6 +397,16 @@ def listing(r):
         lambda i: f"{a}{i} {b}", lambda i: f"- {word(r)} {r.choice([a, b])}", lambda i: f"{word(r)}\t{number(r)}"])
     out = [form(i) for i in range(1, r.choice([2, 2, 3, 3, 4, 5, 6, 8]) + 1)]
     return "\n".join(([f"total {r.randint(0, 200)}"] if out[0][0] in "-d" and r.random() < 0.7 else []) + out)
+
+
+def table(r):
+    """Columns, as programs print them: the number of spaces is to be copied too."""
+    widths = [r.randint(4, 14) for _ in range(r.randint(2, 7))]
+    right = r.random() < 0.6
+    cell = lambda: r.choice([number(r), number(r), word(r), word(r), str(r.randint(0, 99999)), str(r.randint(0, 99)) + "%", "/" + word(r)])
+    row = lambda: "".join((c.rjust(w + 1) if right else c.ljust(w) + " ") for c, w in ((cell(), w) for w in widths)).rstrip()
+    head = row() if r.random() < 0.5 else word(r).capitalize() + ":" + row()
+    return "\n".join(line if line.strip() else word(r) for line in [head] + [(word(r).capitalize() + ":" if r.random() < 0.4 else "") + row() for _ in range(r.randint(1, 4))])
 
 
 def lines(r, low, high):

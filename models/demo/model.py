@@ -104,12 +104,13 @@ class Model(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
         self.register_buffer("turn", hadamard(HEAD), persistent=False)
 
-    def forward(self, ids, quantised=False):
-        """ids (batch, length) to logits (batch, length, VOCABULARY)."""
+    def forward(self, ids, quantised=False, only=None):
+        """ids (batch, length) to logits (batch, length, VOCABULARY); `only` (n): those of n places of the flattened batch."""
         x = F.embedding(ids, self.embedding)
         cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
         for block in self.blocks:
             x = block(x, cos, sin, self.turn if quantised else None)
+        x = x if only is None else x.flatten(0, 1)[only]
         return product(norm(x, self.output_norm), self.embedding).float()
 
     @torch.no_grad()

@@ -88,7 +88,7 @@ def quotes(r, value, bare):
     if x < bare or "\n" in value:
         return value
     for mark in "\"'":  # as people do who do not look: the outermost pair counts
-        if mark in value and value[0] != mark and r.random() < 0.12:
+        if mark in value and value[0] != mark and r.random() < 0.25:
             return mark + value + mark
     for left, right, share in (("`", "`", 0.4), ('"', '"', 0.35), ("'", "'", 0.2), ("\u201c", "\u201d", 0.05)):
         bare += share * (1 - bare)
@@ -109,7 +109,7 @@ def fill(r, shape, slots, bare=None, close=True):
     if literals and literals[0] == next((i for i, p in enumerate(pieces) if p), 0):
         i, x = literals[0], r.random()
         pieces[i] = pieces[i][0].upper() + pieces[i][1:] if x < 0.4 else pieces[i].upper() if x < 0.42 else pieces[i]
-    if r.random() < 0.02:
+    if r.random() < 0.04:
         pieces = [piece if _SLOT.fullmatch(piece) else piece.upper() for piece in pieces]
     used = {}
     for i, piece in enumerate(pieces):

@@ -4,6 +4,7 @@ import commands
 import material
 import wordings
 import wordings_more
+import wordings_wide
 from phrasing import ending, fill, verbal
 
 RUN = """run|run|run|run|execute|execute|launch|start|invoke|fire up|fire off|issue|perform|do|call|type|enter|try|try out|evaluate|kick off|process|carry out|exec|trigger
@@ -118,26 +119,30 @@ FIND_SHAPES = [
 def shell(r):
     x = r.random()
     command = commands.hard_command(r) if x < 0.55 else material.command(r) if x < 0.85 else material.plain_command(r)
-    if r.random() < 0.5:
+    if r.random() < 0.3:
+        message = fill(r, wordings_wide.run(r), {"CMD": command}, {"CMD": 0.75}, close=False)
+    elif r.random() < 0.5:
         message = fill(r, wordings.run(r), {"CMD": command}, {"CMD": 0.65}, close=False)
     elif r.random() < 0.55:
         message = fill(r, verbal(r, RUN, COMMANDS), {"CMD": command}, {"CMD": 0.55})
     else:
         message = fill(r, r.choice(RUN_SHAPES), {"CMD": command}, {"CMD": 0.55})
     ends = message.endswith(command)
+    if ends and r.random() < 0.05:
+        return message + r.choice([" ?", " ?", "?", " !", " please?", " ."]) if command[-1].isalnum() else message + r.choice([" ?", " please?", " !"]), None, {"command": command}
     return ending(r, message, ends and (not command[-1].isalnum() or " " not in message.replace(command, ""))), None, {"command": command}
 
 
 def read_file(r):
     path = material.any_path(r) if r.random() < 0.93 else material.stem(r)
-    shape = wordings.read(r) if r.random() < 0.4 else verbal(r, READ, FILES) if r.random() < 0.6 else r.choice(READ_SHAPES)
+    shape = wordings_wide.read(r) if r.random() < 0.3 else wordings.read(r) if r.random() < 0.4 else verbal(r, READ, FILES) if r.random() < 0.6 else r.choice(READ_SHAPES)
     return ending(r, fill(r, shape, {"PATH": path}, {"PATH": 0.72}), False), None, {"path": path}
 
 
 def write_file(r):
     path, content = material.any_path(r), material.text(r)
-    if r.random() < 0.45:
-        shape = wordings.write(r)
+    if r.random() < 0.6:
+        shape = wordings_wide.write(r) if r.random() < 0.45 else wordings.write(r)
         if shape.endswith("<TEXT>") and shape[-7] in " \n" and r.random() < 0.1:
             content = material.lines(r, 2, 4)
         bare = 0.6 if shape.endswith("<TEXT>") else 0.35 if content[-1].isalnum() and " to " not in content and " in " not in content else 0.1
@@ -172,11 +177,11 @@ def write_data(r):
 def edit_file(r):
     path = material.any_path(r)
     old, new = ((material.term(r) if r.random() < 0.6 else material.text(r) if r.random() < 0.3 else material.phrase(r, 1, 4)) for _ in range(2))
-    if r.random() < 0.4:
+    if r.random() < 0.55:
         new = material.altered(r, old)
     if new == old:
         new = material.syllables(r, 2, 3)
-    shape = wordings_more.edit(r) if r.random() < 0.45 else verbal(r, CHANGE, CHANGE_OBJECTS) if r.random() < 0.55 else r.choice(EDIT_SHAPES)
+    shape = wordings_wide.edit(r) if r.random() < 0.3 else wordings_more.edit(r) if r.random() < 0.45 else verbal(r, CHANGE, CHANGE_OBJECTS) if r.random() < 0.55 else r.choice(EDIT_SHAPES)
     bare = 0.6 if " " not in old + new else 0.4 if (old + new).replace(" ", "").isalnum() else 0.0
     bare = 1.0 if r.random() < bare else 0.0
     message = fill(r, shape, {"PATH": path, "OLD": old, "NEW": new}, {"PATH": 0.85, "OLD": bare, "NEW": bare}, close=shape.endswith("<PATH>"))
@@ -185,10 +190,10 @@ def edit_file(r):
 
 def list_dir(r):
     if r.random() < 0.3:
-        return ending(r, fill(r, r.choice(HERE_SHAPES), {}), False), None, {"path": "."}
-    if r.random() < 0.4:
+        return ending(r, fill(r, r.choice(HERE_SHAPES if r.random() < 0.6 else wordings_wide.HERE), {}), False), None, {"path": "."}
+    if r.random() < 0.55:
         path = material.any_folder(r)
-        return ending(r, fill(r, wordings_more.list_folder(r), {"DIR": path}, {"DIR": 0.8}, close=r.random() < 0.5), False), None, {"path": path}
+        return ending(r, fill(r, wordings_more.list_folder(r) if r.random() < 0.55 else wordings_wide.list_folder(r), {"DIR": path}, {"DIR": 0.8}, close=r.random() < 0.5), False), None, {"path": path}
     path = material.folder(r)
     if r.random() < 0.12 and path[-1] == "/":
         return ending(r, fill(r, r.choice(["what is in <DIR>", "(list|show|ls|show me|look into|look in|open|check|browse) <DIR>", "what's in <DIR>", "what does <DIR> contain", "<DIR>"]), {"DIR": path}, {"DIR": 0.8}), False), None, {"path": path}
@@ -200,7 +205,7 @@ def list_dir(r):
 
 def search_files(r):
     pattern = material.term(r) if r.random() < 0.6 else material.phrase(r, 2, 4) if r.random() < 0.6 else material.name(r) + " " + material.name(r) if r.random() < 0.4 else material.text(r)
-    shape = wordings_more.search(r) if r.random() < 0.45 else verbal(r, FIND, FIND_OBJECTS) if r.random() < 0.55 else r.choice(FIND_SHAPES)
+    shape = wordings_wide.search(r) if r.random() < 0.3 else wordings_more.search(r) if r.random() < 0.45 else verbal(r, FIND, FIND_OBJECTS) if r.random() < 0.55 else r.choice(FIND_SHAPES)
     if r.random() < 0.05 and shape.endswith("<PAT>"):
         shape += " in " + material.folder(r)
     bare = 0.6 if " " not in pattern else 0.4 if pattern.replace(" ", "").isalnum() or shape.endswith("<PAT>") and pattern[-1].isalnum() else 0.05

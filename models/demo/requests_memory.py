@@ -5,8 +5,10 @@ The query of `recall` is the noun phrase of the question, copied. Where the ques
 
 import re
 
+import facts_wide
 import material
 import wordings_more
+import wordings_wide
 from phrasing import PLAIN, ending, expand, fill
 
 NOUNS = """bike car cat dog house flat garden phone laptop password pin code key locker dentist doctor boss teacher sister brother landlord birthday anniversary meeting flight train
@@ -92,11 +94,18 @@ AFTER = [". It would be good if you remembered that", ". Please remember it", " 
 KEEP_DATA = ["remember (this|that|it|the following|the text|what I give you)", "(note|memorise|keep in mind|store in memory|don't forget|commit to memory) (this|the following|that)", "(can|could|would) you remember this", "keep this in (mind|memory)", "add this to your (memory|notes)", "save this (to|in) (memory|your memory|your notes)", "please remember (this|the following)", "make a note of this"]
 
 
-def fact(r):
-    """A random fact: its text, the query that finds it, the questions about it, each `question~query`."""
+def fact(r, about=None):
+    """A random fact: its text, the query that finds it, the questions about it, each `question~query`.
+
+    `about` gives slots of another fact, so that both speak of the same person or thing.
+    """
+    if about is None and r.random() < 0.35:
+        text, questions = facts_wide.fact(r)
+        return text, "", questions
     shape, query, kind = r.choice(FACTS)
     slots = {"N": noun(r), "M": noun(r), "V": value(r), "A": material.name(r) if r.random() < 0.85 else titled(r), "B": material.name(r), "W": when(r), "D": material.word(r), "E": r.choice([material.number(r), f"{r.randint(2, 199)} {r.choice(['cm', 'm', 'kilos', 'feet', material.word(r)])}"]), "P": r.choice(["in", "under", "behind", "on", "near", "at"]) + " the " + noun(r)}
-    if r.random() < 0.12:
+    slots.update(about or {})
+    if r.random() < 0.12 and not about:
         slots["A"] = r.choice(["grandma", "grandpa", "mum", "dad", "granny", "mother", "father", "my " + noun(r), "our " + noun(r)])
     if r.random() < 0.2:
         slots["P"] = r.choice(["in ", "at ", "on "]) + material.name(r) + r.choice(["", " street", " " + str(r.randint(1, 99))])
@@ -143,7 +152,11 @@ def recall(r, given=None):
         shape = question.replace(query, "<Q>") if query in question else question
     else:
         shape = question.replace("\0", "<Q>")
-    lead = r.choice([""] * 12 + ["hey, ", "please, ", "tell me, ", "so ", "ok, ", "hi, ", "quick question: ", "and ", "by the way, ", "sorry, ", "well, ", "one question: ", "now, ", "do tell me: ", "I have a question: ", "hm, "])
+    if not query:
+        return question, None, {"query": query}
+    lead = r.choice([""] * 16 + ["hello, ", "excuse me, ", "quick one: ", "one more thing: ", "say, ", "hey paguro, ", "ok so ", "just checking: ", "Hi! ", "Sorry. ", "hmm ", "another question: ", "btw ", "listen, ", "hey, ", "please, ", "tell me, ", "so ", "ok, ", "hi, ", "quick question: ", "and ", "by the way, ", "sorry, ", "well, ", "one question: ", "now, ", "do tell me: ", "I have a question: ", "hm, "])
+    if r.random() < 0.04:
+        lead = material.name(r) + r.choice([" asks: ", " wants to know: ", " needs to know ", ": "]) if r.random() < 0.5 else wordings_wide.before(r, False)
     message = fill(r, lead + shape, {"Q": query}, {"Q": 1.0}, close=r.random() < 0.3)
     return message if r.random() < 0.3 else message + "?" if message[-1].isalnum() else message, None, {"query": query}
 
