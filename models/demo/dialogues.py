@@ -155,7 +155,7 @@ class Dialogue:
 
     def tool(self):
         tool, message, data, arguments = self.request()
-        if self.r.random() < 0.03 and data is None:
+        if self.r.random() < 0.045 and data is None:
             message = message.upper()
             arguments = {key: value if value == "." else value.upper() for key, value in arguments.items()}
         if tool == "shell" and self.r.random() < 0.03:
@@ -178,9 +178,9 @@ class Dialogue:
             if data is None and "\n" not in message and message[-1] not in "?!":
                 steps.append((tool, message.rstrip("."), arguments))
         if r.random() < 0.4 and steps[0][0] == "write_file":
-            steps[1] = ("read_file", r.choice(["read it back", "show it to me", "read it", "show me the file", "print it", "open it", "display it"]), {"path": steps[0][2]["path"]})
-        second = steps[1][1]
-        self.user(steps[0][1] + r.choice([" and then ", ", then ", ". Then ", ", and after that ", " and afterwards ", " and ", "; then ", ". After that, "]) + second[0].lower() + second[1:], None, self.notes())
+            steps[1] = ("read_file", r.choice(["read it back", "show it to me", "quote it", "show what it says", "let me see it", "read the file", "tell me what is in it", "cat it", "read it to me", "check what it says", "read it", "show me the file", "print it", "open it", "display it"]), {"path": steps[0][2]["path"]})
+        second, joint = steps[1][1], r.random() < 0.85
+        self.user(steps[0][1] + r.choice([" and then ", ", then ", ". Then ", ", and after that ", " and afterwards ", " and ", "; then ", ". After that, "]) + second[0].lower() + second[1:] if joint else f"first {steps[0][1]}{r.choice([', then ', ' and then ', '; second, ', ', next ', '. Then '])}{second}", None, self.notes())
         said = []
         for tool, _, arguments in steps:
             outcome = result(r, tool, arguments)

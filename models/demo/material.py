@@ -178,7 +178,7 @@ def any_folder(r):
 
 def any_path(r):
     """A path with a space in it now and then: it stands within quotes."""
-    return r.choice(["", "", word(r) + "/", word(r) + " " + word(r) + "/"]) + word(r) + " " + word(r) + "." + extension(r) if r.random() < 0.05 else path(r)
+    return r.choice(["", "", word(r) + "/", word(r) + " " + word(r) + "/"]) + word(r) + " " + word(r) + "." + extension(r) if r.random() < 0.08 else path(r)
 
 
 def path(r):

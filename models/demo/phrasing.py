@@ -115,9 +115,18 @@ def fill(r, shape, slots, bare=None, close=True):
     for i, piece in enumerate(pieces):
         if _SLOT.fullmatch(piece):
             key = piece[1:-1]
-            used[key] = used.get(key) or (r.choice(["\"{}\"", "\"{}\"", "'{}'", "`{}`"]).format(slots[key]) if key in ("PATH", "DIR") and " " in slots[key] else quotes(r, slots[key], (bare or {}).get(key, 0.7)))
+            used[key] = used.get(key) or (spaced_path(r, slots[key], pieces, i) if key in ("PATH", "DIR") and " " in slots[key] else quotes(r, slots[key], (bare or {}).get(key, 0.7)))
             pieces[i] = used[key]
     return "".join(pieces).strip(" ")
+
+
+def spaced_path(r, path, pieces, i):
+    """A path with a space in it, piece `i`: bare only after `called` and before a sign, else within quotes."""
+    named = pieces[i - 1].rstrip(" ").lower().endswith(("called", "named", "titled", "name is", "by the name of")) if i else False
+    following = "".join(pieces[i + 1 :]).strip(" ")
+    if named and (not following or following[0] in ".?!,:;") and r.random() < 0.6:
+        return path
+    return r.choice(["\"{}\"", "\"{}\"", "'{}'", "`{}`"]).format(path)
 
 
 QUESTION = re.compile(r"^(what|where|which|who|when|how|can|could|would|will|do|is|are|any|may|might|shall|mind)\b", re.I)

@@ -9,7 +9,7 @@ import facts_wide
 import material
 import wordings_more
 import wordings_wide
-from phrasing import PLAIN, ending, expand, fill
+from phrasing import PLAIN, ending, expand, fill, typo
 
 NOUNS = """bike car cat dog house flat garden phone laptop password pin code key locker dentist doctor boss teacher sister brother landlord birthday anniversary meeting flight train
 appointment favourite colour favourite food favourite song favourite book size shoe size address phone number email bank office desk project deadline team wife husband daughter son mother father
@@ -137,7 +137,11 @@ def remember(r, given=None):
         shape = r.choice(["it would be (good|nice|great) if you (remembered|noted|kept in mind) (that |)<F>", "let it be remembered that <F>", "FYI(, and please remember it|, remember it|)(:|,) <F>", "(rember|remeber|rememeber|remmber|rmember|memorise) (that |this: |)<F>", "remember this fact(:| -|,) <F>", "just so you know for later: <F>"])
         return ending(r, fill(r, expand(r, shape), {"F": text}, {"F": 0.97}), False), None, {"text": text}
     if x < 0.72:
-        message = fill(r, (r.choice(PLAIN) if r.random() < 0.12 else "") + r.choice(KEEP) + " <F>", {"F": text}, {"F": 0.95}, close=r.random() < 0.25 and not text.endswith(tuple("0123456789")))
+        keep = r.choice(KEEP)
+        for _ in range(r.choice([0] * 8 + [1, 1, 2])):
+            first, _, rest = keep.partition(" ")
+            keep = typo(r, first) + (" " + rest if rest else "")
+        message = fill(r, (r.choice(PLAIN) if r.random() < 0.12 else "") + keep + " <F>", {"F": text}, {"F": 0.95}, close=r.random() < 0.25 and not text.endswith(tuple("0123456789")))
         return ending(r, message, False), None, {"text": text}
     first = text[0].upper() + text[1:] if r.random() < 0.3 and not text.startswith("I") else text
     return ending(r, fill(r, "<F>" + r.choice(AFTER), {"F": first}, {"F": 0.97}, close=False), False), None, {"text": first}
