@@ -1,7 +1,7 @@
 """Trains the demo model on dialogues made up on the fly, for a given number of minutes.
 
-Writes `checkpoint.pt` every few minutes and goes on from it when started again. The schedule follows the clock, so that a
-busy machine trains less but still ends with a small learning rate.
+Writes `checkpoint.pt` every few minutes and goes on from it when started again. The schedule follows the processor time of a
+worker: on an idle machine that is the clock; on a busy one the training takes longer, and the learning rate waits for it.
 """
 
 import argparse
@@ -158,14 +158,14 @@ def work(rank, minutes, folder):
     gradients = Gradients(model, 4 + LAYERS * HEADS)
     clock = [0.0]
     source = batches(Tokenizer.load(HERE / "merges.json"), random.Random(1000 + step * WORKERS + rank), clock)
-    begin, saved, shown, first = time.time() - spent, time.time(), [], (time.time(), tokens)
+    begin, saved, shown, first = time.process_time() - spent, time.time(), [], (time.time(), tokens)
     while (done := spent / (minutes * 60)) < 1:
         clock[0] = done
         ids, targets, weights = next(source)
         total, plain, right = loss(model, ids, targets, weights)
         total.backward()
         peaks = torch.cat([block.peaks for block in model.blocks]).tolist()
-        spent, count, *numbers = gradients.average([time.time() - begin, ids.numel(), plain, right, *peaks])
+        spent, count, *numbers = gradients.average([time.process_time() - begin, ids.numel(), plain, right, *peaks])
         factor = rates(step, done)
         adam.param_groups[0]["lr"] = ADAM_RATE * factor
         torch.nn.utils.clip_grad_norm_(model.others(), 1.0)
