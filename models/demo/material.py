@@ -133,6 +133,8 @@ def term(r):
 
 
 def stem(r):
+    if r.random() < 0.035:
+        return r.choice("aaaabcdefgxyz" + string.ascii_lowercase)  # `a.txt` is no article
     x = r.random()
     if x < 0.66:
         return word(r)
