@@ -158,11 +158,13 @@ fn limits_end_a_command_with_a_reason() {
         ("exec sh -c 'while :; do :; done'", "[killed by signal 9]"),
         ("head -c 100m /dev/zero | tail; for i in 1 2 3 4 5 6 7; do head -c 15m /dev/zero > /tmp/$i; done; echo no", "no"),
     ];
+    // The folder is full, or the watch has seen that it was about to be.
+    const WATCHED: &str = "more than 64 MiB of memory together]";
     let bench = Bench::new();
     let tool = with(&bench, settings);
     for (command, expected) in cases {
         let text = bench.run(&tool, json!({"command": command})).unwrap();
-        assert!(text.ends_with(expected), "{command}: {text}");
+        assert!(text.ends_with(expected) || expected == "no" && text.ends_with(WATCHED), "{command}: {text}");
     }
 }
 
