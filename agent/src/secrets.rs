@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::step::Step;
 
 /// Bytes of the shortest secret that is looked for; a shorter one would be found in honest text.
-pub const SHORTEST: usize = 8;
+const SHORTEST: usize = 8;
 
 /// The owner's secrets.
 #[derive(Clone, Default)]
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Secrets by name and value. Values of fewer than [`SHORTEST`] bytes are left out.
+    /// Secrets by name and value. Values of fewer than eight bytes are left out: they would be found in honest text.
     #[must_use]
     pub fn new(values: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut known: Vec<(String, String)> = Vec::new();

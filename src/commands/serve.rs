@@ -49,6 +49,8 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     let engine = parts::load(options, &mut printer, &interrupt).await?;
     printer.settle()?;
     let agent = Arc::new(parts::agent(&context, &turn, store, engine).await?);
+    let layers: Vec<&str> = context.sandbox().report().in_force.iter().map(|layer| layer.name()).collect();
+    tell!("paguro: the sandbox around commands: {}", if layers.is_empty() { "none".to_owned() } else { layers.join(", ") });
     let mut serving = Serving::new(agent);
     serving.greet().await?;
     let mut changes = serving.store.changes();

@@ -96,7 +96,7 @@ impl Workspace {
     }
 
     /// Where `path` leads when its links are followed, relative to the workspace, if that is another place than it names; as it
-    /// stands if it leads out. For the policy: the wall is [`Self::locate`]'s, at the time of use.
+    /// stands if it leads out. For the policy: the wall is in the file tools themselves, at the time of use.
     #[must_use]
     pub fn leads_to(&self, path: &str) -> Option<String> {
         let relative = self.relative(path)?;
