@@ -110,7 +110,7 @@ impl Server {
                 text(&names.join("\n"));
             }
             // In a namespace of its own it always has the same number: when it was started tells it from its successor.
-            "pid" => text(&std::fs::read_to_string("/proc/self/stat").unwrap().split(' ').nth(21).unwrap_or_default()),
+            "pid" => text(std::fs::read_to_string("/proc/self/stat").unwrap().split(' ').nth(21).unwrap_or_default()),
             "change" => {
                 println!("{}", json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
                 text("changed");
