@@ -11,6 +11,7 @@ mod errors;
 #[path = "../../engine/tests/support/mod.rs"]
 mod ggufs;
 mod hub;
+mod injection;
 mod jobs;
 mod mcp;
 mod measure;
