@@ -310,11 +310,8 @@ pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Eng
 
 /// How a rule is kept that the owner has agreed to: in front of the others in the configuration.
 pub fn keep_rule(context: &Context) -> KeepRule {
-    let (home, config) = (context.home.clone(), context.config.clone());
-    Box::new(move |rule| {
-        let context = Context { home: home.clone(), config: config.clone() };
-        configure::write(&context, |document| configure::add_rule(document, rule)).map(drop).map_err(|e| format!("{e:#}"))
-    })
+    let file = context.home.config.clone();
+    Box::new(move |rule| configure::write(&file, |document| configure::add_rule(document, rule)).map_err(|e| format!("{e:#}")))
 }
 
 /// Seconds since 1970.

@@ -21,7 +21,7 @@ pub use event::{Event, Stage, TurnResult, TurnTimings};
 pub use next::{Failure, Next, next};
 pub use prompt::Filling;
 pub use question::{Answer, KeepRule, Question, Scope, answer, questions};
-pub use run::transcript_name;
+pub use run::{summary_name, transcript_name};
 pub use secrets::Secrets;
 pub use step::{Step, Thought, messages, thoughts, total_usage};
 pub use summary::FULL_PERCENT;

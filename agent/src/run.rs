@@ -218,7 +218,7 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             Decision::Ask => {
-                let rule = propose(&facts).filter(|_| facts.foreign.is_none() || !carries_out(effect));
+                let rule = propose(&facts).filter(|_| facts.foreign.is_none() || effect.is_some_and(|effect| !effect.carries_out()));
                 self.ask(call, hash, verdict.reason, rule);
                 Ok(())
             }
@@ -433,6 +433,7 @@ impl<'a> Run<'a> {
     }
 
     fn effect(&self, call: &ToolCall) -> Option<Effect> {
+        let call = Toolbox::resolve(call.clone());
         self.agent.toolbox.get(&call.name).map(|tool| tool.effect_of(&call.arguments))
     }
 
@@ -464,15 +465,16 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Whether an effect could carry data out.
-fn carries_out(effect: Option<Effect>) -> bool {
-    effect.is_none_or(|effect| matches!(effect, Effect::Network | Effect::Spend))
-}
-
 /// What the engine calls the transcript of a session.
 #[must_use]
 pub fn transcript_name(channel: &str, session: &str) -> String {
     format!("{channel}/{session}")
+}
+
+/// What it calls the one in which the summaries of a session are made.
+#[must_use]
+pub fn summary_name(transcript: &str) -> String {
+    format!("{transcript}/summary")
 }
 
 /// Each of `origins` once, in words; `None`: there are none.

@@ -7,7 +7,7 @@ use engine::{Delta, Engine, FinishReason, Message, Priority, Request, Role};
 use memory::{NoteRow, Store, SummaryRow};
 
 use crate::prompt::beginning;
-use crate::run::Past;
+use crate::run::{Past, summary_name};
 use crate::secrets::Secrets;
 use crate::step::thoughts;
 
@@ -49,7 +49,7 @@ impl Summary {
         let context = self.engine.info().context;
         let request = Request {
             priority: Priority::Background,
-            transcript: self.request.transcript.map(|name| format!("{name}/summary")),
+            transcript: self.request.transcript.map(|name| summary_name(&name)),
             max_tokens: Some((context * SUMMARY_PERCENT / 100).max(1)),
             deadline: None,
             ..self.request

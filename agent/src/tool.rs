@@ -24,6 +24,14 @@ pub enum Effect {
     Spend,
 }
 
+impl Effect {
+    /// Whether it could carry data out.
+    #[must_use]
+    pub fn carries_out(self) -> bool {
+        matches!(self, Self::Network | Self::Spend)
+    }
+}
+
 /// What a run may use.
 #[derive(Debug, Clone, Default)]
 pub struct ToolContext {

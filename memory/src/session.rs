@@ -26,7 +26,8 @@ pub struct SessionRow {
 
 /// Sessions.
 impl Store {
-    /// Sessions, the one with the latest message first; at most [`limits::LIST_ROWS`].
+    /// Sessions, the one with the latest message first; at most [`limits::LIST_ROWS`]. Those of tasks are left out: each belongs to the
+    /// turn that started it.
     pub async fn sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
         self.run(|connection| {
             let most = limits::rows(limits::LIST_ROWS, limits::LIST_ROWS);
@@ -44,15 +45,20 @@ impl Store {
         self.run(move |connection| find(connection, &name)).await
     }
 
-    /// Removes a session, named as for [`Store::find_session`], and everything of it for good, from the file too.
-    /// Notes that were taken in it stay. `false`: there was none.
-    pub async fn remove_session(&self, name: &str) -> Result<bool, StoreError> {
+    /// Removes a session, named as for [`Store::find_session`], and everything of it for good, from the file too, with the sessions of
+    /// its tasks. Notes that were taken in it stay. What was removed, itself first; empty: there was none.
+    pub async fn remove_session(&self, name: &str) -> Result<Vec<SessionRow>, StoreError> {
         let name = name.to_owned();
         self.run(move |connection| {
             let removed = transact(connection, |transaction| {
-                let Some(session) = find(transaction, &name)? else { return Ok(false) };
-                transaction.execute("DELETE FROM sessions WHERE id = ?1", [session.id])?;
-                Ok(true)
+                let Some(session) = find(transaction, &name)? else { return Ok(Vec::new()) };
+                let mut statement = transaction.prepare_cached(TASKS)?;
+                let mut removed = statement.query_map([session.id], session_row)?.collect::<Result<Vec<_>, _>>()?;
+                removed.insert(0, session);
+                for session in &removed {
+                    transaction.execute("DELETE FROM sessions WHERE id = ?1", [session.id])?;
+                }
+                Ok(removed)
             })?;
             scrub(connection)?;
             Ok(removed)
@@ -90,7 +96,12 @@ pub(crate) fn scrub(connection: &Connection) -> rusqlite::Result<()> {
 
 const SESSIONS: &str = "SELECT id, channel, name, created, last,
          (SELECT count(*) FROM turns WHERE session = sessions.id AND undone IS NULL)
-     FROM sessions ORDER BY last DESC, id DESC LIMIT ?1";
+     FROM sessions WHERE NOT EXISTS (SELECT 1 FROM turns WHERE session = sessions.id AND parent IS NOT NULL)
+     ORDER BY last DESC, id DESC LIMIT ?1";
+
+const TASKS: &str = "SELECT id, channel, name, created, last, 1 FROM sessions WHERE id IN
+         (SELECT task.session FROM turns AS task JOIN turns AS parent ON parent.id = task.parent WHERE parent.session = ?1)
+     ORDER BY id";
 
 const FIND: &str = "SELECT id, channel, name, created, last,
          (SELECT count(*) FROM turns WHERE session = sessions.id AND undone IS NULL),

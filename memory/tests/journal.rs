@@ -226,6 +226,22 @@ async fn the_system_block_never_changes() {
 }
 
 #[tokio::test]
+async fn a_session_goes_with_its_tasks() {
+    let store = Store::in_memory().unwrap();
+    let parent = store.accept(inbound("terminal", "main", None, "both, please")).await.unwrap().turn;
+    for name in ["1-a-1", "1-a-2"] {
+        let task = Inbound { parent: Some(parent), task: Some("{}".into()), ..inbound("task", name, None, "a part of it") };
+        store.accept(task).await.unwrap();
+    }
+    store.accept(inbound("terminal", "other", None, "hello")).await.unwrap();
+    let names = |rows: Vec<memory::SessionRow>| rows.into_iter().map(|row| row.name).collect::<Vec<_>>();
+    assert_eq!(names(store.sessions().await.unwrap()), ["other", "main"], "a task is no conversation of its own");
+    assert_eq!(names(store.remove_session("main").await.unwrap()), ["main", "1-a-1", "1-a-2"]);
+    assert_eq!(store.find_session("1-a-1").await, Ok(None));
+    assert_eq!(store.open_turns(None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn sessions_are_found_and_removed() {
     let store = Store::in_memory().unwrap();
     for (channel, name) in [("terminal", "main"), ("telegram", "main"), ("terminal", "work"), ("x", "terminal/main")] {
@@ -251,10 +267,11 @@ async fn sessions_are_found_and_removed() {
 
     let note = Note { text: "kept".into(), source_turn: Some(1), ..Note::default() };
     store.add_note(note.clone()).await.unwrap();
-    assert_eq!(store.remove_session("none").await, Ok(false));
-    assert_eq!(store.remove_session("terminal/main").await, Ok(true));
-    assert_eq!(store.remove_session("x/terminal/main").await, Ok(true));
-    assert_eq!(store.remove_session("terminal/main").await, Ok(false));
+    let removed = async |name| store.remove_session(name).await.unwrap().iter().map(|session| session.id).collect::<Vec<_>>();
+    assert_eq!(removed("none").await, [0; 0]);
+    assert_eq!(removed("terminal/main").await, [1]);
+    assert_eq!(removed("x/terminal/main").await, [4]);
+    assert_eq!(removed("terminal/main").await, [0; 0]);
     assert_eq!((store.turn(1).await, store.steps(1).await), (Ok(None), Ok(vec![])));
     assert_eq!(store.unsent("terminal").await.unwrap().len(), 1);
     assert_eq!(store.open_turns(None).await.unwrap().len(), 1);

@@ -59,7 +59,7 @@ async fn fetch(model: &str, use_it: bool, format: ListFormat) -> Result<()> {
     let named = configure::as_configured(&context, &file);
     let config = &context.home.config;
     if use_it {
-        configure::write(&context, |document| configure::set_file(document, section, &named))?;
+        configure::write(config, |document| configure::set_file(document, section, &named))?;
     }
     if format == ListFormat::Json {
         let line = configure::line(&named);

@@ -32,9 +32,13 @@ pub async fn run(command: &SessionCommand) -> Result<ExitCode> {
         SessionCommand::Undo { name, force } => undo(&context, &store, name, *force).await?,
         SessionCommand::Rm { name } => {
             let session = find(&store, name).await?;
-            store.remove_session(&format!("{}/{}", session.channel, session.name)).await?;
+            let removed = store.remove_session(&format!("{}/{}", session.channel, session.name)).await?;
             context.kept(&store).sweep().await?;
-            engine::remove_transcript(&context.kv_folder(), &agent::transcript_name(&session.channel, &session.name))?;
+            for session in removed {
+                let transcript = agent::transcript_name(&session.channel, &session.name);
+                engine::remove_transcript(&context.kv_folder(), &agent::summary_name(&transcript))?;
+                engine::remove_transcript(&context.kv_folder(), &transcript)?;
+            }
             say!("removed");
         }
     }

@@ -74,8 +74,8 @@ pub async fn run(args: &TuneArgs) -> Result<ExitCode> {
         if !tuning.is_good(&best) {
             anyhow::bail!("nothing was written: no setting that was tried stays within the bound; give more time with `--minutes`");
         }
-        let file = configure::write(&context, |document| edit(document, &best.setting, draft))?;
-        say!("\nwritten to {}", file.display());
+        configure::write(&context.home.config, |document| edit(document, &best.setting, draft))?;
+        say!("\nwritten to {}", context.home.config.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use agent::{Step, thoughts};
+use agent::{Step, Toolbox, thoughts};
 use anyhow::Result;
 use channels::visible;
 use jiff::Timestamp;
@@ -132,7 +132,9 @@ fn told(step: &Step, steps: &[Step]) -> (&'static str, Value, String) {
 /// A call's tool and arguments.
 fn name_of(call: &str, steps: &[Step]) -> String {
     let found = thoughts(steps).flat_map(|thought| &thought.message.tool_calls).find(|other| other.id == call);
-    found.map_or_else(|| call.to_owned(), |call| short(&format!("{} {}", call.name, call.arguments)))
+    found
+        .map(|call| Toolbox::resolve(call.clone()))
+        .map_or_else(|| call.to_owned(), |call| short(&format!("{} {}", call.name, call.arguments)))
 }
 
 /// The paths in the calls of the file tools that have run, by what was done.

@@ -20,12 +20,11 @@ pub fn line(file: &Path) -> String {
     format!("file = {}", toml::Value::String(file.display().to_string()))
 }
 
-/// Changes the configuration file, which is written anew as a whole; returns its path.
+/// Changes the configuration file at `path`, which is written anew as a whole.
 ///
 /// # Errors
 /// The file cannot be read, is no good TOML before or after, or cannot be written; it is unchanged then.
-pub fn write(context: &Context, change: impl FnOnce(&mut DocumentMut) -> Result<()>) -> Result<PathBuf> {
-    let path = &context.home.config;
+pub fn write(path: &Path, change: impl FnOnce(&mut DocumentMut) -> Result<()>) -> Result<()> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => TEMPLATE.to_owned(),
@@ -33,9 +32,8 @@ pub fn write(context: &Context, change: impl FnOnce(&mut DocumentMut) -> Result<
     };
     let text = changed(&text, change).with_context(|| format!("{} is left as it is", path.display()))?;
     // A link stays a link: what it points to is written.
-    let target = path.canonicalize().unwrap_or_else(|_| path.clone());
-    replace(&target, &text).with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok(path.clone())
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    replace(&target, &text).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 fn changed(text: &str, change: impl FnOnce(&mut DocumentMut) -> Result<()>) -> Result<String> {

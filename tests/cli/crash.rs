@@ -48,7 +48,7 @@ fn killed_while_a_command_runs() {
     let arguments = ["--session", "s", "--model", &script, "--format", "jsonl"];
     let mut child = home.command(&[&["ask", "go", "--approve", "all"], &arguments[..]].concat()).spawn().unwrap();
     wait_for(&mut child, "\"type\":\"approval\"");
-    while !home.path("workspace/log").exists() {
+    while std::fs::read_to_string(home.path("workspace/log")).unwrap_or_default() != "x\n" {
         std::thread::yield_now();
     }
     child.kill().unwrap();

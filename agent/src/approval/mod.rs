@@ -100,7 +100,7 @@ pub fn decide(policy: &[Rule], facts: &CallFacts<'_>) -> Verdict {
     }
     let rule = rules.join(", ");
     match facts.foreign {
-        Some(origin) if decision == Decision::Allow && matches!(effect, Effect::Network | Effect::Spend) => {
+        Some(origin) if decision == Decision::Allow && effect.carries_out() => {
             let reason = format!("untrusted text from {origin} is in the context, and this could carry data out");
             Verdict { decision: Decision::Ask, rule, reason }
         }
