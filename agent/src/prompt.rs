@@ -2,7 +2,7 @@
 //! the journal, so that the same turn gives the same prompt, and what varies is put in once, at the tail.
 
 use engine::{Message, Request, Role, ToolSchema};
-use memory::{Found, StepRow, StoreError, SummaryRow, TurnRow, TurnState};
+use memory::{Found, Search, StepRow, StoreError, SummaryRow, TurnRow, TurnState};
 
 use crate::agent::{Agent, AgentError, parse_steps};
 use crate::context::{NOTES, SYSTEM_BLOCK, user_message};
@@ -27,7 +27,7 @@ impl Run<'_> {
     /// Puts the user's message together, once; from then on its bytes stay.
     pub(crate) async fn begin(&mut self) -> Result<(), AgentError> {
         let notes = if self.task.is_some() { 0 } else { NOTES };
-        let found = self.agent.store.search(&self.turn.text, None, notes).await?;
+        let found = self.agent.store.search(Search::words(&self.turn.text, notes)).await?;
         let time = (self.agent.settings.clock)();
         let (text, data) = (self.turn.text.clone(), self.turn.data.clone());
         let message = |notes: &[Found]| {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::journal::{append_step, most, transact, turns};
-use crate::recall::note_row;
+use crate::notes::note_row;
 use crate::{NoteRow, Store, StoreError, TurnRow, limits};
 
 /// What stands in a new context for the older turns of a session.
@@ -126,7 +126,7 @@ const ADD_SUMMARY: &str = "INSERT INTO summaries (session, upto, text, origin) V
 
 const SUMMARY: &str = "SELECT upto, text, origin FROM summaries WHERE session = ?1 ORDER BY upto DESC LIMIT 1";
 
-const PINNED: &str = "SELECT id, text, at, origin, pinned FROM notes WHERE pinned ORDER BY number LIMIT ?1";
+const PINNED: &str = "SELECT id, kind, text, at, origin, pinned FROM notes WHERE pinned ORDER BY number LIMIT ?1";
 
 const TASKS: &str = crate::journal::turn_sql!("WHERE t.parent = ?1 ORDER BY t.id LIMIT ?2");
 

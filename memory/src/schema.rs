@@ -14,6 +14,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_jobs.sql"),
     include_str!("../migrations/0004_files.sql"),
     include_str!("../migrations/0005_skills.sql"),
+    include_str!("../migrations/0006_kinds.sql"),
 ];
 
 /// Written into every database of ours by the first migration.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
-use memory::{Found, Note, NoteRow, Store, StoreError, limits};
+use memory::{Found, Note, NoteKind, NoteRow, Search, Store, StoreError, limits};
 
 fn note(id: &str, text: &str) -> Note {
     Note { id: Some(id.into()), text: text.into(), ..Note::default() }
@@ -10,6 +10,10 @@ fn note(id: &str, text: &str) -> Note {
 
 fn with_vector(id: &str, text: &str, vector: &[f32]) -> Note {
     Note { vector: Some(vector.to_vec()), ..note(id, text) }
+}
+
+async fn search(store: &Store, text: &str, vector: &[f32], limit: usize) -> Result<Vec<Found>, StoreError> {
+    store.search(Search { vector: Some(vector.to_vec()), ..Search::words(text, limit) }).await
 }
 
 async fn store(notes: &[(&str, &str)]) -> Store {
@@ -40,7 +44,7 @@ async fn words() {
     ])
     .await;
     let check = async |query: &str, expected: &[&str]| {
-        let found = store.search(query, None, 10).await.unwrap();
+        let found = store.search(Search::words(query, 10)).await.unwrap();
         assert_eq!(outline(&found), expected, "{query:?}");
     };
     // An exact match before a longer word, whatever the wording around it.
@@ -74,8 +78,8 @@ async fn words() {
     check(" ?! 🚲 \0", &[]).await;
     // Only stop words: better than nothing.
     check("who is he", &["dog (words: is, he)", "bike (words: is)"]).await;
-    assert_eq!(store.search("bike", None, 1).await.unwrap().len(), 1);
-    assert_eq!(store.search("bike", None, 0).await.unwrap(), []);
+    assert_eq!(store.search(Search::words("bike", 1)).await.unwrap().len(), 1);
+    assert_eq!(store.search(Search::words("bike", 0)).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -131,7 +135,7 @@ async fn any_text_is_a_query() {
         &wide,
     ];
     for query in hostile {
-        let found = store.search(query, None, 5).await;
+        let found = store.search(Search::words(query, 5)).await;
         let short: String = query.chars().take(20).collect();
         assert!(found.is_ok(), "{short:?}: {found:?}");
         let sought = query.contains("bike");
@@ -155,12 +159,15 @@ async fn notes_are_kept_once() {
     let dated = |text: &str, at: &str| Note { at: Some(at.into()), ..note("n1", text) };
     for text in ["the cat is grey", "the cat is grey", "the cat is white"] {
         let row = store.add_note(dated(text, "2024-02-29")).await.unwrap();
-        assert_eq!(row, NoteRow { id: "n1".into(), text: text.into(), at: "2024-02-29".into(), origin: None, pinned: false });
+        assert_eq!(
+            row,
+            NoteRow { id: "n1".into(), kind: NoteKind::Note, text: text.into(), at: "2024-02-29".into(), origin: None, pinned: false }
+        );
     }
     assert_eq!(store.add_note(note("n1", "the cat is black")).await.unwrap().at, "2024-02-29");
     assert_eq!(store.list(10, 0).await.unwrap().len(), 3);
-    assert_eq!(store.search("white grey", None, 5).await.unwrap(), []);
-    assert_eq!(outline(&store.search("cats", None, 5).await.unwrap()), ["n1 (words: cat)"]);
+    assert_eq!(store.search(Search::words("white grey", 5)).await.unwrap(), []);
+    assert_eq!(outline(&store.search(Search::words("cats", 5)).await.unwrap()), ["n1 (words: cat)"]);
     store.check().await.unwrap();
 }
 
@@ -175,7 +182,7 @@ async fn lists_and_pages() {
     assert_eq!(ids(&store.list(1, 1).await.unwrap()), ["n1919"]);
     assert_eq!(store.list(usize::MAX, 0).await.unwrap().len(), limits::LIST_ROWS);
     assert_eq!(store.list(10, usize::MAX).await.unwrap(), []);
-    assert_eq!(store.search("x", None, usize::MAX).await.unwrap().len(), limits::SEARCH_RESULTS);
+    assert_eq!(store.search(Search::words("x", usize::MAX)).await.unwrap().len(), limits::SEARCH_RESULTS);
     // What is exported comes back the same in another store.
     let copy = Store::in_memory().unwrap();
     let (mut after, mut pages) = (Some(0), 0);
@@ -202,7 +209,7 @@ async fn lists_and_pages() {
 async fn vectors() {
     let store = Store::in_memory().unwrap();
     // Before there is one, a vector finds nothing.
-    assert_eq!(store.search("x", Some(&[1.0, 0.0]), 5).await.unwrap(), []);
+    assert_eq!(search(&store, "x", &[1.0, 0.0], 5).await.unwrap(), []);
     store
         .add_notes(vec![
             with_vector("north", "my bike is green", &[0.0, 2.0]),
@@ -213,7 +220,7 @@ async fn vectors() {
         .await
         .unwrap();
     let check = async |query: &str, vector: &[f32], expected: &[&str]| {
-        let found = store.search(query, Some(vector), 10).await.unwrap();
+        let found = search(&store, query, vector, 10).await.unwrap();
         assert_eq!(outline(&found), expected, "{query:?} {vector:?}");
     };
     check("", &[0.0, 1.0], &["north (vector 1.00)", "between (vector 0.71)", "east (vector 0.00)"]).await;
@@ -221,7 +228,7 @@ async fn vectors() {
     // Second by words and first by vector comes before first by words alone.
     check("bike", &[0.0, 1.0], &["north (words: bike; vector 1.00)", "none (words: bike)", "between (vector 0.71)", "east (vector 0.00)"])
         .await;
-    let top = store.search("bike", Some(&[0.0, 1.0]), 1).await.unwrap().remove(0);
+    let top = search(&store, "bike", &[0.0, 1.0], 1).await.unwrap().remove(0);
     assert!((top.score - (1.0 / 62.0 + 1.0 / 61.0)).abs() < 1e-12, "{}", top.score);
 
     // A new text makes the old vector worthless; the same text keeps it; a new vector replaces it.
@@ -234,9 +241,9 @@ async fn vectors() {
     check("", &[0.0, 1.0], &["between (vector -1.00)"]).await;
 
     let refuse = async |vector: &[f32], message: &str| {
-        let search = store.search("x", Some(vector), 5).await.map(|_| ()).unwrap_err();
+        let refused = search(&store, "x", vector, 5).await.map(|_| ()).unwrap_err();
         let add = store.add_note(with_vector("bad", "x", vector)).await.map(|_| ()).unwrap_err();
-        assert_eq!((search.to_string(), add.to_string()), (message.to_owned(), message.to_owned()));
+        assert_eq!((refused.to_string(), add.to_string()), (message.to_owned(), message.to_owned()));
     };
     let wrong = "a vector of 3 numbers was given and the notes' vectors have 2; use the embedder that made those, or drop them";
     refuse(&[1.0, 0.0, 0.0], wrong).await;
@@ -253,6 +260,6 @@ async fn vectors() {
     store.drop_vectors().await.unwrap();
     store.add_note(with_vector("east", "the cellar is dry", &[1.0, 0.0, 0.0])).await.unwrap();
     check("", &[1.0, 0.0, 0.0], &["east (vector 1.00)"]).await;
-    assert!(matches!(store.search("", Some(&[1.0, 0.0]), 5).await, Err(StoreError::WrongDimension { .. })));
+    assert!(matches!(search(&store, "", &[1.0, 0.0], 5).await, Err(StoreError::WrongDimension { .. })));
     store.check().await.unwrap();
 }

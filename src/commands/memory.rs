@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use channels::visible;
-use memory::{Note, NoteRow, Store};
+use memory::{Note, NoteRow, Search, Store};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -62,7 +62,7 @@ async fn add(store: &Store, text: &str, pinned: bool, format: ListFormat) -> Res
 }
 
 async fn search(store: &Store, query: &str, limit: usize, format: ListFormat) -> Result<()> {
-    let found = store.search(query, None, limit).await?;
+    let found = store.search(Search::words(query, limit)).await?;
     match format {
         ListFormat::Json => print_json(&json!({ "results": found })),
         ListFormat::Text => {

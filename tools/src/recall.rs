@@ -1,7 +1,7 @@
 //! `recall`: looks for facts that were remembered.
 
 use agent::engine::ToolSchema;
-use agent::memory::Store;
+use agent::memory::{Search, Store};
 use agent::{Effect, Output, Tool, ToolContext, ToolFuture};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ impl Tool for Recall {
     fn run<'a>(&'a self, arguments: &'a Value, _context: &'a ToolContext) -> ToolFuture<'a> {
         Box::pin(async move {
             let Arguments { query } = parse(arguments)?;
-            let found = self.store.search(&query, None, MAX_FACTS).await.map_err(|error| fail(error.to_string()))?;
+            let found = self.store.search(Search::words(query, MAX_FACTS)).await.map_err(|error| fail(error.to_string()))?;
             if found.is_empty() {
                 return Ok("nothing found".into());
             }

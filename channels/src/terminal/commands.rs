@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use agent::memory::Note;
+use agent::memory::{Note, Search};
 use agent::{Agent, AgentError, Filling};
 
 use super::chat::UndoFiles;
@@ -44,7 +44,7 @@ pub(super) async fn memory(agent: &Agent, query: &str) -> Result<String, AgentEr
     let lines: Vec<String> = if query.is_empty() {
         store.list(NOTES, 0).await?.iter().map(|note| format!("{}  {}", date(&note.at), note.text)).collect()
     } else {
-        let found = store.search(query, None, NOTES).await?;
+        let found = store.search(Search::words(query, NOTES)).await?;
         found.iter().map(|note| format!("{}  {}  ({})", date(&note.at), note.text, note.why)).collect()
     };
     Ok(match (lines.is_empty(), query.is_empty()) {
