@@ -35,6 +35,7 @@ pub struct Config {
     pub schedule: Schedule,
     pub telegram: Telegram,
     pub chat: Chat,
+    pub memory: Memory,
     pub web: Web,
     pub mcp: Vec<Mcp>,
     pub policy: Vec<Rule>,
@@ -55,6 +56,22 @@ pub enum WhileBusy {
 #[serde(default, deny_unknown_fields)]
 pub struct Chat {
     pub while_busy: WhileBusy,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// Notes at the tail of a message.
+    pub recall_notes: usize,
+    pub recall_tokens: u32,
+    /// By default with every model but the demo model.
+    pub distil: Option<bool>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { recall_notes: 6, recall_tokens: 400, distil: None }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -121,6 +121,11 @@ impl Context {
         places.into_iter().find(|place| place.is_file())
     }
 
+    /// Whether the embedded demo model is used.
+    pub fn is_demo(&self, turn: &TurnArgs) -> Result<bool> {
+        Ok(matches!(self.source(turn.model.as_deref())?, ModelSource::Embedded { .. }))
+    }
+
     /// The configured embedder, or the one `given`, which has none of the configured one's settings; `None`: there is none.
     pub fn embedder(&self, given: Option<&Path>) -> Option<EmbedderOptions> {
         let (model, embedder) = (&self.config.model, &self.config.embedder);
@@ -262,9 +267,13 @@ pub async fn load_quietly(options: LoadOptions) -> Result<Engine> {
     engine
 }
 
+/// Notes at the tail of a message for the demo model.
+const DEMO_NOTES: usize = 3;
+
 /// Puts the agent together.
 pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -> Result<Agent> {
-    let limits = &context.config.limits;
+    let demo = context.is_demo(turn)?;
+    let (limits, memory) = (&context.config.limits, &context.config.memory);
     let limits = Limits {
         steps: turn.max_steps.unwrap_or(limits.max_steps) as usize,
         tokens: turn.max_tokens.unwrap_or(limits.max_tokens),
@@ -273,6 +282,9 @@ pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Eng
         tool_time: Duration::from_secs(limits.tool_timeout_s),
         spends: limits.max_spends as usize,
         approval_time: Duration::from_secs(limits.approval_timeout_s),
+        // The demo model has learned to read so many.
+        recall_notes: memory.recall_notes.min(if demo { DEMO_NOTES } else { usize::MAX }),
+        recall_tokens: memory.recall_tokens,
         output_tokens: limits.tool_output_tokens,
     };
     let tool_settings = context.tool_settings(&store, limits.shown_tokens(engine.info().context) as usize)?;
@@ -282,7 +294,7 @@ pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Eng
     }
     let output = OutputFolder::new(tool_settings.workspace.clone());
     let skills = context.skills(tool_settings.workspace.clone(), &store);
-    let user = if matches!(context.source(turn.model.as_deref())?, ModelSource::Embedded { .. }) { User::Demo } else { User::Anyone };
+    let user = if demo { User::Demo } else { User::Anyone };
     let tools = toolbox::tools(context, user, tool_settings).await?;
     for server in &tools.servers {
         if let Err(why) = &server.tools {

@@ -41,6 +41,10 @@ pub struct Limits {
     pub spends: usize,
     /// How long a question waits; then it is a no.
     pub approval_time: Duration,
+    /// Most notes at the tail of a message.
+    pub recall_notes: usize,
+    /// Most tokens that they take together.
+    pub recall_tokens: u32,
     /// Most tokens of a tool's output that the model gets to read, where the context is large: see [`Limits::shown_tokens`].
     pub output_tokens: u32,
 }
@@ -55,6 +59,8 @@ impl Default for Limits {
             tool_time: Duration::from_mins(10),
             spends: 3,
             approval_time: Duration::from_hours(24),
+            recall_notes: 3,
+            recall_tokens: 400,
             output_tokens: 2_000,
         }
     }
@@ -336,7 +342,7 @@ impl Agent {
         self.store.turn(turn).await?.ok_or(AgentError::NoTurn(turn))
     }
 
-    async fn steps(&self, turn: i64) -> Result<Vec<Step>, AgentError> {
+    pub(crate) async fn steps(&self, turn: i64) -> Result<Vec<Step>, AgentError> {
         parse_steps(turn, self.store.steps(turn).await?)
     }
 }

@@ -5,9 +5,6 @@
 
 use std::fmt::Write as _;
 
-/// Most notes that are put at the tail of a message.
-pub const NOTES: usize = 3;
-
 /// Most characters of one note at the tail; the `recall` tool gives the whole note.
 pub const NOTE_CHARS: usize = 300;
 
@@ -38,7 +35,7 @@ pub fn says_nothing(reply: &str) -> bool {
     !rest.trim_start_matches(' ').starts_with(char::is_alphanumeric)
 }
 
-/// The user's message as the model gets it: words, piped data, then the tail.
+/// The user's message as the model gets it: words, piped data, then the tail with notes, each a line.
 #[must_use]
 pub fn user_message(text: &str, data: Option<&str>, time: &str, notes: &[String]) -> String {
     let mut out = text.trim_end().to_owned();
@@ -48,7 +45,7 @@ pub fn user_message(text: &str, data: Option<&str>, time: &str, notes: &[String]
     }
     let _ = write!(out, "\n\n[time: {time}]");
     for note in notes {
-        let _ = write!(out, "\n[note: {}]", one_line(note));
+        let _ = write!(out, "\n[note: {note}]");
     }
     out
 }
@@ -60,7 +57,7 @@ fn fence(data: &str) -> String {
 }
 
 /// `note` on one line, at most [`NOTE_CHARS`] characters.
-fn one_line(note: &str) -> String {
+pub(crate) fn one_line(note: &str) -> String {
     let words: Vec<&str> = note.split_whitespace().collect();
     let line = words.join(" ");
     match line.char_indices().nth(NOTE_CHARS) {
@@ -84,7 +81,7 @@ mod tests {
         check(
             "save this\n",
             Some("a\nb\n"),
-            &["my bike\nis green"],
+            &["my bike is green"],
             "save this\n\n<data>\na\nb\n</data>\n\n[time: 2026-11-21 09:41 Saturday]\n[note: my bike is green]",
         );
     }

@@ -172,7 +172,7 @@ mod tests {
     use crate::step::Thought;
 
     fn began() -> Step {
-        Step::Began { content: "hi".into(), notes: vec![], from: 1, summary: None, origin: None }
+        Step::Began { content: "hi".into(), notes: vec![], from: 1, summary: None, origin: None, recall_ms: 0.0 }
     }
 
     fn call(id: &str) -> ToolCall {

@@ -2,10 +2,11 @@
 //! the journal, so that the same turn gives the same prompt, and what varies is put in once, at the tail.
 
 use engine::{Message, Request, Role, ToolSchema};
-use memory::{Found, Search, StepRow, StoreError, SummaryRow, TurnRow, TurnState};
+use memory::{Found, StepRow, StoreError, SummaryRow, TurnRow, TurnState};
 
 use crate::agent::{Agent, AgentError, parse_steps};
-use crate::context::{NOTES, SYSTEM_BLOCK, user_message};
+use crate::context::{SYSTEM_BLOCK, user_message};
+use crate::recall::tail_line;
 use crate::run::{Past, Run, listed, transcript_name};
 use crate::step::{Step, find_call, finished_messages, messages, thoughts};
 use crate::summary::{READ, Summary, due, rules};
@@ -26,19 +27,19 @@ const TAKEN: &str = "taken into the turn that ran";
 impl Run<'_> {
     /// Puts the user's message together, once; from then on its bytes stay.
     pub(crate) async fn begin(&mut self) -> Result<(), AgentError> {
-        let notes = if self.task.is_some() { 0 } else { NOTES };
-        let found = self.agent.store.search(Search::words(&self.turn.text, notes)).await?;
+        let recalled = self.recall().await?;
         let time = (self.agent.settings.clock)();
         let (text, data) = (self.turn.text.clone(), self.turn.data.clone());
         let message = |notes: &[Found]| {
-            let texts: Vec<String> = notes.iter().map(|note| note.text.clone()).collect();
+            let texts: Vec<String> = notes.iter().map(tail_line).collect();
             user_message(&text, data.as_deref(), &time, &texts)
         };
-        let (from, summary) = self.window_start(&message(&found)).await?;
+        let most = recalled.notes.len().min(self.agent.settings.limits.recall_notes);
+        let (from, summary) = self.window_start(&message(&recalled.notes[..most])).await?;
         // A note is given once, as long as the message that it came with is in the context.
-        let window = self.history().await?.iter().filter(|(row, _)| row.id >= from);
-        let seen: Vec<&String> = window.flat_map(|(_, steps)| notes_of(steps)).collect();
-        let fresh: Vec<Found> = found.into_iter().filter(|note| !seen.contains(&&note.id)).collect();
+        self.history().await?;
+        let window: Vec<&Past> = self.history.iter().flatten().filter(|(row, _)| row.id >= from).collect();
+        let fresh = self.fitting(recalled.notes, &window).await?;
         let content = message(&fresh);
         let piped = self.turn.data.is_some().then_some(PIPED);
         let given = self.task.as_ref().and_then(|task| task.origin.as_deref());
@@ -48,7 +49,7 @@ impl Run<'_> {
         let noted = fresh.iter().filter_map(|note| note.origin.as_deref());
         let origin = listed(piped.into_iter().chain(given).chain(job.as_deref()).chain(summarised).chain(noted));
         let notes = fresh.iter().map(|note| note.id.clone()).collect();
-        self.append(Step::Began { content, notes, from, summary: summary.map(|summary| summary.upto), origin });
+        self.append(Step::Began { content, notes, from, summary: summary.map(|summary| summary.upto), origin, recall_ms: recalled.ms });
         Ok(())
     }
 
@@ -300,13 +301,6 @@ fn window_of(row: &TurnRow, steps: &[Step]) -> Option<Window> {
     let (from, summary) = beginning(steps)?;
     let last = thoughts(steps).next_back().filter(|_| row.state == TurnState::Done)?;
     Some(Window { from, summary, tokens: last.usage.prompt_tokens + last.usage.completion_tokens })
-}
-
-fn notes_of(steps: &[Step]) -> &[String] {
-    match steps.first() {
-        Some(Step::Began { notes, .. }) => notes,
-        _ => &[],
-    }
 }
 
 /// All that the messages hold, for counting.

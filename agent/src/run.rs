@@ -12,6 +12,7 @@ use crate::context::says_nothing;
 use crate::event::{Event, Stage, TurnResult, TurnTimings};
 use crate::next::{Failure, Next, next};
 use crate::question::{Question, Scope};
+use crate::recall::pieces;
 use crate::step::{Step, Thought, find_call, thoughts, total_usage};
 use crate::task::{SPAWN, Spawned, Task};
 use crate::tool::{Effect, Output, ToolContext, ToolError, Toolbox};
@@ -374,9 +375,15 @@ impl<'a> Run<'a> {
         self.flush().await?;
         let silent = self.is_job() && state == TurnState::Done && says_nothing(text);
         let text = self.agent.settings.secrets.redact(text);
-        // A task's result goes to the call that started it.
-        let outbound = (self.task.is_none() && !silent).then(|| Outbound { text: text.clone() });
-        Ok(self.agent.store.finish(self.turn.id, state, text, outbound).await?)
+        // A task's result goes to the call that started it, and is part of what that turn says.
+        let told = self.task.is_none() && !silent;
+        let outbound = told.then(|| Outbound { text: text.clone() });
+        let origin = self.foreign().await?;
+        let reply = (state == TurnState::Done).then_some(text.as_str());
+        let pieces = if told { pieces(&self.turn, reply, origin.as_deref()) } else { Vec::new() };
+        let outbound = self.agent.store.finish_and_keep(self.turn.id, state, text, outbound, pieces).await?;
+        self.agent.embed_in_background();
+        Ok(outbound)
     }
 
     /// Nobody waits for a job's turn, and it begins anew each time: what its last runs said is for people to read.
@@ -469,6 +476,12 @@ impl<'a> Run<'a> {
 #[must_use]
 pub fn transcript_name(channel: &str, session: &str) -> String {
     format!("{channel}/{session}")
+}
+
+/// What it calls the one in which facts are distilled from a session.
+#[must_use]
+pub fn facts_name(transcript: &str) -> String {
+    format!("{transcript}/facts")
 }
 
 /// What it calls the one in which the summaries of a session are made.

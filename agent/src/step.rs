@@ -38,6 +38,9 @@ pub enum Step {
         /// Where what came with the message is from, if strangers may have written it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<String>,
+        /// Milliseconds that looking for the notes took, the embedding of the message included.
+        #[serde(default)]
+        recall_ms: f64,
     },
     /// What the turn holds is too much for the context: later turns see only how it began and how it ended.
     TooLong,

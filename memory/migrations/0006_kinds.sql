@@ -23,3 +23,6 @@ END;
 CREATE TRIGGER notes_turn_undone AFTER UPDATE OF undone ON turns WHEN new.undone IS NOT NULL BEGIN
     DELETE FROM notes WHERE source_turn = old.id AND kind = 'turn';
 END;
+
+-- The turn up to which facts were distilled.
+ALTER TABLE sessions ADD COLUMN distilled INTEGER NOT NULL DEFAULT 0;

@@ -126,7 +126,7 @@ const ADD_SUMMARY: &str = "INSERT INTO summaries (session, upto, text, origin) V
 
 const SUMMARY: &str = "SELECT upto, text, origin FROM summaries WHERE session = ?1 ORDER BY upto DESC LIMIT 1";
 
-const PINNED: &str = "SELECT id, kind, text, at, origin, pinned FROM notes WHERE pinned ORDER BY number LIMIT ?1";
+const PINNED: &str = "SELECT id, kind, text, at, origin, pinned, source_turn FROM notes WHERE pinned ORDER BY number LIMIT ?1";
 
 const TASKS: &str = crate::journal::turn_sql!("WHERE t.parent = ?1 ORDER BY t.id LIMIT ?2");
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Failure;
-use crate::{Store, StoreError, jobs, limits};
+use crate::{Note, Store, StoreError, jobs, limits, notes};
 
 /// A message that came in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +195,19 @@ impl Store {
         outcome: impl Into<String>,
         outbound: Option<Outbound>,
     ) -> Result<Option<i64>, StoreError> {
+        self.finish_and_keep(turn, state, outcome, outbound, Vec::new()).await
+    }
+
+    /// [`Store::finish`], and keeps notes in the same transaction: the turn's pieces.
+    pub async fn finish_and_keep(
+        &self,
+        turn: i64,
+        state: TurnState,
+        outcome: impl Into<String>,
+        outbound: Option<Outbound>,
+        notes: Vec<Note>,
+    ) -> Result<Option<i64>, StoreError> {
+        notes.iter().try_for_each(notes::check)?;
         let outcome = outcome.into();
         limits::check("outcome", &outcome, limits::TEXT_BYTES)?;
         if let Some(outbound) = &outbound {
@@ -208,6 +221,9 @@ impl Store {
                 let ended = transaction.prepare_cached(FINISH)?.execute(params![turn, state.name(), outcome])?;
                 if ended == 0 {
                     return Err(not_open(transaction, turn));
+                }
+                for note in notes {
+                    notes::add(transaction, note)?;
                 }
                 let Some(job) = jobs::finished(transaction, turn, state)? else { return Ok(None) };
                 let Some(outbound) = outbound else { return Ok(None) };

@@ -6,6 +6,8 @@
 
 mod conversation;
 mod database;
+mod distilled;
+mod embedder;
 mod error;
 mod files;
 mod jobs;
@@ -24,6 +26,7 @@ mod tests;
 mod vectors;
 
 pub use conversation::SummaryRow;
+pub use distilled::Fact;
 pub use error::StoreError;
 pub use files::{FileChange, KeptHash};
 pub use jobs::{Fired, Firing, JOB_CHANNEL, JobKind, JobRow, JobRunRow, Missed, NewJob, RunState, Start, job_session};

@@ -82,6 +82,9 @@ pub struct NoteRow {
     pub text: String,
     /// When it was noted; RFC 3339 UTC unless it was imported with something else.
     pub at: String,
+    /// As [`Note::source_turn`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_turn: Option<i64>,
     /// As [`Note::origin`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
@@ -146,7 +149,7 @@ impl Store {
             let mut statement = connection.prepare_cached(EXPORT)?;
             let most = limits::rows(limits::LIST_ROWS, limits::LIST_ROWS);
             let rows =
-                statement.query_map([after, most], |row| Ok((note_row(row)?, row.get::<_, i64>(6)?)))?.collect::<Result<Vec<_>, _>>()?;
+                statement.query_map([after, most], |row| Ok((note_row(row)?, row.get::<_, i64>(7)?)))?.collect::<Result<Vec<_>, _>>()?;
             let next = rows.last().filter(|_| rows.len() == limits::LIST_ROWS).map(|(_, number)| *number);
             Ok(NotePage { notes: rows.into_iter().map(|(note, _)| note).collect(), next })
         })
@@ -163,12 +166,11 @@ impl Store {
     }
 }
 
-const LIST: &str =
-    "SELECT id, kind, text, at, origin, pinned FROM notes WHERE kind <> 'turn' ORDER BY at DESC, number DESC LIMIT ?1 OFFSET ?2";
+const LIST: &str = "SELECT id, kind, text, at, origin, pinned, source_turn FROM notes WHERE kind <> 'turn' ORDER BY at DESC, number DESC LIMIT ?1 OFFSET ?2";
 
-const EXPORT: &str = "SELECT id, kind, text, at, origin, pinned, number FROM notes WHERE number > ?1 ORDER BY number LIMIT ?2";
+const EXPORT: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes WHERE number > ?1 ORDER BY number LIMIT ?2";
 
-const BY_KEY: &str = "SELECT id, kind, text, at, origin, pinned FROM notes WHERE key = ?1";
+const BY_KEY: &str = "SELECT id, kind, text, at, origin, pinned, source_turn FROM notes WHERE key = ?1";
 
 /// A source that is gone (its session was removed) becomes NULL, as it does for a note that was there before.
 const ADD: &str = "
@@ -178,9 +180,9 @@ const ADD: &str = "
     ON CONFLICT (id) DO UPDATE SET text = excluded.text, at = coalesce(?4, at), key = coalesce(excluded.key, key),
         source_turn = coalesce(excluded.source_turn, source_turn), origin = excluded.origin, pinned = max(pinned, excluded.pinned),
         kind = excluded.kind, session = coalesce(excluded.session, session), replaced = NULL
-    RETURNING id, kind, text, at, origin, pinned, number";
+    RETURNING id, kind, text, at, origin, pinned, source_turn, number";
 
-fn check(note: &Note) -> Result<(), StoreError> {
+pub(crate) fn check(note: &Note) -> Result<(), StoreError> {
     limits::check("note", &note.text, limits::NOTE_BYTES)?;
     for (what, name) in [("note id", &note.id), ("note key", &note.key), ("note time", &note.at)] {
         if let Some(name) = name {
@@ -190,7 +192,7 @@ fn check(note: &Note) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn add(transaction: &Transaction<'_>, note: Note) -> Result<NoteRow, Failure> {
+pub(crate) fn add(transaction: &Transaction<'_>, note: Note) -> Result<NoteRow, Failure> {
     if let Some(key) = &note.key {
         let first = transaction.prepare_cached(BY_KEY)?.query_row([key], note_row).optional()?;
         if let Some(first) = first {
@@ -199,14 +201,22 @@ fn add(transaction: &Transaction<'_>, note: Note) -> Result<NoteRow, Failure> {
     }
     let Note { id, kind, text, at, key, source_turn, session, origin, pinned, vector } = note;
     let values = params![id, key, text, at, source_turn, origin, pinned, kind, session];
-    let (row, number) = transaction.prepare_cached(ADD)?.query_row(values, |row| Ok((note_row(row)?, row.get(6)?)))?;
+    let (row, number) = transaction.prepare_cached(ADD)?.query_row(values, |row| Ok((note_row(row)?, row.get(7)?)))?;
     if let Some(vector) = vector {
         vectors::put(transaction, number, &vector)?;
     }
     Ok(row)
 }
 
-/// A row of id, kind, text, at, origin, pinned.
+/// A row of id, kind, text, at, origin, pinned, source_turn.
 pub(crate) fn note_row(row: &Row<'_>) -> rusqlite::Result<NoteRow> {
-    Ok(NoteRow { id: row.get(0)?, kind: row.get(1)?, text: row.get(2)?, at: row.get(3)?, origin: row.get(4)?, pinned: row.get(5)? })
+    Ok(NoteRow {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        text: row.get(2)?,
+        at: row.get(3)?,
+        origin: row.get(4)?,
+        pinned: row.get(5)?,
+        source_turn: row.get(6)?,
+    })
 }

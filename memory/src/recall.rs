@@ -51,6 +51,9 @@ pub struct Found {
     pub score: f64,
     /// When it was noted.
     pub at: String,
+    /// As [`Note::source_turn`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_turn: Option<i64>,
     /// As [`Note::origin`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
@@ -67,9 +70,10 @@ impl Store {
 }
 
 const BY_WORDS: &str = "SELECT rowid, bm25(notes_words) FROM notes_words WHERE notes_words MATCH ?1
+        AND rowid NOT IN (SELECT number FROM notes WHERE replaced IS NOT NULL)
     ORDER BY 2, rowid DESC LIMIT ?2";
 
-const BY_NUMBER: &str = "SELECT id, kind, text, at, origin, pinned FROM notes WHERE number = ?1";
+const BY_NUMBER: &str = "SELECT id, kind, text, at, origin, pinned, source_turn FROM notes WHERE number = ?1";
 
 /// The note with its matching words between U+0001 and U+0002.
 const MATCHED: &str = "SELECT highlight(notes_words, 0, char(1), char(2)) FROM notes_words
@@ -129,7 +133,7 @@ fn find(connection: &Connection, search: &Search) -> Result<Vec<Found>, Failure>
 }
 
 fn found(connection: &Connection, expression: Option<&str>, number: i64, candidate: &Candidate) -> Result<Found, Failure> {
-    let NoteRow { id, kind, text, at, origin, .. } = connection.prepare_cached(BY_NUMBER)?.query_row([number], note_row)?;
+    let NoteRow { id, kind, text, at, origin, source_turn, .. } = connection.prepare_cached(BY_NUMBER)?.query_row([number], note_row)?;
     let mut why = Vec::new();
     if candidate.by_words {
         let marked: String = connection.prepare_cached(MATCHED)?.query_row(params![expression, number], |row| row.get(0))?;
@@ -138,7 +142,7 @@ fn found(connection: &Connection, expression: Option<&str>, number: i64, candida
     if let Some(similarity) = candidate.similarity {
         why.push(format!("vector {similarity:.2}"));
     }
-    Ok(Found { id, kind, text, score: candidate.score, at, origin, why: why.join("; ") })
+    Ok(Found { source_turn, id, kind, text, score: candidate.score, at, origin, why: why.join("; ") })
 }
 
 /// The words between the marks, each once, in lower case.

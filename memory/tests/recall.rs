@@ -161,7 +161,15 @@ async fn notes_are_kept_once() {
         let row = store.add_note(dated(text, "2024-02-29")).await.unwrap();
         assert_eq!(
             row,
-            NoteRow { id: "n1".into(), kind: NoteKind::Note, text: text.into(), at: "2024-02-29".into(), origin: None, pinned: false }
+            NoteRow {
+                id: "n1".into(),
+                kind: NoteKind::Note,
+                text: text.into(),
+                at: "2024-02-29".into(),
+                origin: None,
+                pinned: false,
+                source_turn: None
+            }
         );
     }
     assert_eq!(store.add_note(note("n1", "the cat is black")).await.unwrap().at, "2024-02-29");

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::{Agent, AgentError, Outcome};
 use anyhow::Result;
@@ -35,6 +35,9 @@ const TURNS_AT_ONCE: usize = 4;
 /// The longest sleep. A job is so late at most after the machine was, and what went wrong is tried again as often.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
+/// So long nothing has run when facts are distilled: then the owner is not about to write the next message.
+const QUIET: Duration = Duration::from_secs(45);
+
 /// Ends with status 0 on a signal; turns that run then stay open, and the next start goes on with them.
 pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     let context = Context::read()?;
@@ -54,8 +57,16 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     let mut serving = Serving::new(agent);
     serving.greet().await?;
     let mut changes = serving.store.changes();
+    serving.agent.embed_in_background();
+    let distils = context.config.memory.distil.unwrap_or(!context.is_demo(&turn)?);
+    let mut active = Instant::now();
     loop {
         let sleep = serving.work().await?;
+        if !serving.running.is_empty() {
+            active = Instant::now();
+        } else if distils && active.elapsed() >= QUIET {
+            serving.agent.distil_in_background();
+        }
         tokio::select! {
             () = &mut stop => break,
             Some(ended) = serving.running.join_next_with_id() => serving.ended(ended)?,

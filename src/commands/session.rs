@@ -36,8 +36,9 @@ pub async fn run(command: &SessionCommand) -> Result<ExitCode> {
             context.kept(&store).sweep().await?;
             for session in removed {
                 let transcript = agent::transcript_name(&session.channel, &session.name);
-                engine::remove_transcript(&context.kv_folder(), &agent::summary_name(&transcript))?;
-                engine::remove_transcript(&context.kv_folder(), &transcript)?;
+                for name in [agent::summary_name(&transcript), agent::facts_name(&transcript), transcript] {
+                    engine::remove_transcript(&context.kv_folder(), &name)?;
+                }
             }
             say!("removed");
         }
