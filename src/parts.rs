@@ -121,6 +121,12 @@ impl Context {
         places.into_iter().find(|place| place.is_file())
     }
 
+    /// An engine that only embeds, for commands that need no model to talk to; `None`: no embedder is configured.
+    pub async fn embedding_engine(&self) -> Result<Option<Engine>> {
+        let Some(options) = self.embedder(None) else { return Ok(None) };
+        Ok(Some(Engine::embedding_only(options).await?))
+    }
+
     /// Whether the embedded demo model is used.
     pub fn is_demo(&self, turn: &TurnArgs) -> Result<bool> {
         Ok(matches!(self.source(turn.model.as_deref())?, ModelSource::Embedded { .. }))
@@ -288,6 +294,7 @@ pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Eng
         output_tokens: limits.tool_output_tokens,
     };
     let tool_settings = context.tool_settings(&store, limits.shown_tokens(engine.info().context) as usize)?;
+    let tool_settings = tools::Settings { engine: Some(engine.clone()), ..tool_settings };
     let sandbox = &tool_settings.sandbox;
     if let Some(notice) = sandbox.refusal().map(|refusal| refusal.to_string()).or_else(|| sandbox.notice()) {
         tell!("paguro: {notice}");

@@ -23,7 +23,7 @@ pub use event::{Event, Stage, TurnResult, TurnTimings};
 pub use next::{Failure, Next, next};
 pub use prompt::Filling;
 pub use question::{Answer, KeepRule, Question, Scope, answer, questions};
-pub use recall::embed_missing;
+pub use recall::{embed_missing, look_up};
 pub use run::{facts_name, summary_name, transcript_name};
 pub use secrets::Secrets;
 pub use step::{Step, Thought, messages, thoughts, total_usage};

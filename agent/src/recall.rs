@@ -48,9 +48,9 @@ impl Run<'_> {
             return Ok(Recalled { notes: Vec::new(), ms: 0.0 });
         }
         let started = Instant::now();
-        let vector = self.agent.vector_of(&self.turn.text).await?;
-        let search = Search { vector, session: Some(self.turn.session), ..Search::words(&self.turn.text, CANDIDATES) };
-        let notes = self.agent.store.search(search).await?;
+        let Agent { engine, store, .. } = self.agent;
+        let search = Search { session: Some(self.turn.session), ..Search::words(&self.turn.text, CANDIDATES) };
+        let notes = look_up(Some(engine), store, search).await?;
         Ok(Recalled { notes, ms: started.elapsed().as_secs_f64() * 1_000.0 })
     }
 
@@ -129,22 +129,28 @@ fn split(text: &str) -> Vec<&str> {
     out
 }
 
-impl Agent {
-    /// The embedding of a question; `None` without an embedder, or with one that fails: then words alone find.
-    async fn vector_of(&self, text: &str) -> Result<Option<Vec<f32>>, AgentError> {
-        let request = EmbedRequest { texts: vec![text.to_owned()], kind: EmbedKind::Query, cut: true };
-        let embedded = match self.engine.embed(request).await {
-            Ok(embedded) => embedded,
-            Err(EngineError::Gone) => return Err(EngineError::Gone.into()),
-            Err(_) => return Ok(None),
-        };
-        if self.store.use_embedder(&embedded.model, embedded.dimensions as usize).await? {
-            self.embed_in_background();
+/// Searches by words, and by meaning too if the engine has an embedder that works.
+///
+/// # Errors
+/// The store's, and the engine's if its thread is gone.
+pub async fn look_up(engine: Option<&Engine>, store: &Store, search: Search) -> Result<Vec<Found>, AgentError> {
+    let Some(engine) = engine else { return Ok(store.search(search).await?) };
+    let request = EmbedRequest { texts: vec![search.text.clone()], kind: EmbedKind::Query, cut: true };
+    let vector = match engine.embed(request).await {
+        Ok(mut embedded) => {
+            // Vectors of another embedder cannot be compared with this one: new ones are made when the turn has ended.
+            store.use_embedder(&embedded.model, embedded.dimensions as usize).await?;
+            embedded.embeddings.pop().map(|embedding| embedding.vector)
         }
-        let vector = embedded.embeddings.into_iter().next().map(|embedding| embedding.vector);
-        Ok(vector.filter(|vector| vector.iter().any(|number| *number != 0.0)))
-    }
+        Err(EngineError::Gone) => return Err(EngineError::Gone.into()),
+        Err(_) => None,
+    };
+    // A text without tokens has no direction.
+    let vector = vector.filter(|vector| vector.iter().any(|number| *number != 0.0));
+    Ok(store.search(Search { vector, ..search }).await?)
+}
 
+impl Agent {
     /// Has vectors made for what has none yet, beside the turns that come.
     pub fn embed_in_background(&self) {
         let (engine, store) = (self.engine.clone(), self.store.clone());

@@ -14,6 +14,17 @@ pub struct Unembedded {
 
 impl Store {
     /// See the file's head.
+    pub async fn embedder(&self) -> Result<Option<(String, usize)>, StoreError> {
+        self.run(|c| {
+            let value: Option<String> = c.query_row("SELECT value FROM facts WHERE name='embedder'", [], |r| r.get(0)).ok();
+            Ok(value.and_then(|value| {
+                let (name, dimension) = value.rsplit_once('/')?;
+                Some((name.to_owned(), dimension.parse().ok()?))
+            }))
+        })
+        .await
+    }
+    /// See the file's head.
     pub async fn use_embedder(&self, name: &str, dimension: usize) -> Result<bool, StoreError> {
         let value = format!("{name}/{dimension}");
         self.run(move |c| {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use engine::Bytes;
+use engine::{Bytes, EmbedKind, EmbedRequest};
 use serde::Serialize;
 use tools::Usage;
 
@@ -76,7 +76,7 @@ async fn checks() -> Vec<Check> {
     add("skills", skills(&context).await);
     add("memory", memory(&context).await);
     add("model", model(&context).await);
-    add("embedder", Ok(embedder(&context)));
+    add("embedder", embedder(&context).await);
     for server in servers(&context).await {
         add("mcp server", Ok(server));
     }
@@ -238,9 +238,20 @@ async fn servers(context: &Context) -> Vec<(State, String)> {
     servers.iter().map(says).collect()
 }
 
-fn embedder(context: &Context) -> (State, String) {
-    match &context.config.embedder.file {
-        None => (State::Note, "none, so notes are found by their words only".into()),
-        Some(file) => (State::Note, format!("{} is configured; this version finds notes by their words only", file.display())),
-    }
+async fn embedder(context: &Context) -> Result<(State, String)> {
+    let Some(engine) = context.embedding_engine().await? else {
+        let says = "none, so notes are found by their words only; `paguro model pull bge-small --use` fetches a small one (English)";
+        return Ok((State::Note, says.into()));
+    };
+    let made = engine.embed(EmbedRequest { texts: vec!["a word".into()], kind: EmbedKind::Query, cut: true }).await?;
+    let store = context.store()?;
+    let (with, all) = store.vector_counts().await?;
+    let others =
+        store.embedder().await?.is_some_and(|(name, dimension)| (name, dimension) != (made.model.clone(), made.dimensions as usize));
+    let says = format!("{}, {} numbers a vector; {with} of {all} notes have theirs", made.model, made.dimensions);
+    Ok(match (others, with < all) {
+        (true, _) => (State::Note, says + " from another embedder; `paguro memory reindex` makes new ones, or the next turns do"),
+        (false, true) => (State::Note, says + "; `paguro memory reindex` makes the others now"),
+        (false, false) => (State::Ok, says),
+    })
 }

@@ -31,7 +31,10 @@ pub async fn run(command: &ToolCommand) -> Result<ExitCode> {
 
 async fn all(context: &Context) -> Result<Tools> {
     let tokens = context.config.limits.tool_output_tokens as usize;
-    toolbox::tools(context, User::Anyone, context.tool_settings(&context.store()?, tokens)?).await
+    // An embedder that is not there is no obstacle here: then facts are found by their words.
+    let engine = context.embedding_engine().await.unwrap_or_default();
+    let settings = tools::Settings { engine, ..context.tool_settings(&context.store()?, tokens)? };
+    toolbox::tools(context, User::Anyone, settings).await
 }
 
 async fn show(list: &ListArgs) -> Result<ExitCode> {

@@ -34,6 +34,7 @@ mod testing;
 
 use std::time::Duration;
 
+use agent::engine::Engine;
 use agent::memory::Store;
 use agent::{Effect, Tool};
 use sandbox::Network;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub workspace: Workspace,
     /// Where facts are remembered.
     pub store: Store,
+    /// Embeds what is looked for; without one facts are found by their words only.
+    pub engine: Option<Engine>,
     /// Where file tools keep what they overwrite.
     pub kept: Kept,
     /// Where skills are; without one there is no tool to load them.
@@ -87,6 +90,7 @@ impl Settings {
         Self {
             workspace,
             store,
+            engine: None,
             kept,
             skills: None,
             shell_timeout: DEFAULT_SHELL_TIMEOUT,
@@ -111,7 +115,7 @@ pub fn builtin(settings: &Settings) -> Vec<Box<dyn Tool>> {
         Box::new(list_dir::ListDir::new(workspace())),
         Box::new(search_files::SearchFiles::new(workspace())),
         Box::new(remember::Remember::new(settings.store.clone())),
-        Box::new(recall::Recall::new(settings.store.clone())),
+        Box::new(recall::Recall::new(settings.engine.clone(), settings.store.clone())),
     ];
     if let Some(skills) = settings.skills.as_ref().filter(|skills| skills.any()) {
         tools.push(Box::new(skills::SkillTool::new(skills.clone())));

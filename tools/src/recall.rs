@@ -1,8 +1,8 @@
 //! `recall`: looks for facts that were remembered.
 
-use agent::engine::ToolSchema;
+use agent::engine::{Engine, ToolSchema};
 use agent::memory::{Search, Store};
-use agent::{Effect, Output, Tool, ToolContext, ToolFuture};
+use agent::{Effect, Output, Tool, ToolContext, ToolFuture, look_up};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,12 +13,13 @@ const MAX_FACTS: usize = 5;
 
 /// See the file's head.
 pub(crate) struct Recall {
+    engine: Option<Engine>,
     store: Store,
 }
 
 impl Recall {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(engine: Option<Engine>, store: Store) -> Self {
+        Self { engine, store }
     }
 }
 
@@ -45,7 +46,8 @@ impl Tool for Recall {
     fn run<'a>(&'a self, arguments: &'a Value, _context: &'a ToolContext) -> ToolFuture<'a> {
         Box::pin(async move {
             let Arguments { query } = parse(arguments)?;
-            let found = self.store.search(Search::words(query, MAX_FACTS)).await.map_err(|error| fail(error.to_string()))?;
+            let search = Search::words(query, MAX_FACTS);
+            let found = look_up(self.engine.as_ref(), &self.store, search).await.map_err(|error| fail(error.to_string()))?;
             if found.is_empty() {
                 return Ok("nothing found".into());
             }
@@ -71,7 +73,7 @@ mod tests {
         for text in ["my bike is green", "the bike shop\n- closes at six", "I live in Kraków"] {
             wait(bench.store.add_note(Note { text: text.into(), ..Note::default() })).unwrap();
         }
-        let tool = Recall::new(bench.store.clone());
+        let tool = Recall::new(None, bench.store.clone());
         let cases = [
             ("my bike", "- my bike is green\n- the bike shop - closes at six"),
             ("krakow", "- I live in Kraków"),
@@ -90,7 +92,7 @@ mod tests {
         for n in 0..9 {
             wait(bench.store.add_note(Note { text: format!("bike {n}"), ..Note::default() })).unwrap();
         }
-        let text = bench.run(&Recall::new(bench.store.clone()), json!({"query": "bike"})).unwrap();
+        let text = bench.run(&Recall::new(None, bench.store.clone()), json!({"query": "bike"})).unwrap();
         assert_eq!(text.lines().count(), MAX_FACTS);
     }
 }
