@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 /// The disk's size: room for all that a scenario writes, and filled in no time.
 const SIZE: &str = "8m";
 
-/// Bytes that are written at once to fill it; the last page is found with the smallest.
-const BLOCKS: [usize; 2] = [1 << 16, 1 << 12];
+/// What a file takes at least, and what it grows by.
+const PAGE: usize = 1 << 12;
 
 /// The mounted disk. Nothing is left of it after the drop.
 pub struct Disk {
@@ -53,14 +53,18 @@ impl Disk {
         command
     }
 
-    /// Takes all room that is left. Again and again, nothing helps that the program gives up.
-    pub fn fill(&mut self) {
+    /// Takes all room but `pages` pages.
+    pub fn fill_but(&mut self, pages: usize) {
         let path = self.folder.join("filler");
         let file = self.filler.get_or_insert_with(|| File::create(path).unwrap());
-        for size in BLOCKS {
+        let mut bytes = 0;
+        for size in [1 << 16, PAGE] {
             let block = vec![b'.'; size];
-            while file.write(&block).is_ok_and(|bytes| bytes > 0) {}
+            while let Ok(more @ 1..) = file.write(&block) {
+                bytes += more as u64;
+            }
         }
+        file.set_len(bytes.saturating_sub((pages * PAGE) as u64)).unwrap();
     }
 
     /// Gives the room back.

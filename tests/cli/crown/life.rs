@@ -1,4 +1,4 @@
-//! One life of the program, driven as an owner would, with one blow in it.
+//! One life of the program, driven as an owner would, with kill -9 once in it or a full disk again and again.
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader};
@@ -18,20 +18,21 @@ const LINES: usize = 1_024;
 /// Longer than a scenario takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The disk is full for so long if nobody says that it is.
-const FULL: Duration = Duration::from_secs(3);
+/// A disk is full for so long if nobody says that it is.
+const SHORT: Duration = Duration::from_secs(3);
 
 /// Rounds of answering and serving that are enough after any blow.
 const ROUNDS: usize = 30;
 
-/// What happens to the program after the n-th change of the log.
+/// What happens to the program.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Blow {
-    /// kill -9, at once or somewhat later.
-    Kill(Duration),
-    /// The disk is full until the program has ended, or has said so, or some seconds have passed. `true`: `serve` must then go on by
-    /// itself, which takes a minute; else it is stopped and started again.
-    Full(bool),
+    /// kill -9, once, after so many changes of the log and somewhat later.
+    Kill(usize, Duration),
+    /// Each command finds so many free pages on its disk. There is room again when it has ended, when it has said that there is none, or
+    /// after some seconds; and when it is tried again. `true`: `serve` must go on by itself, which takes a minute; else it is stopped and
+    /// started again.
+    Full(usize, bool),
 }
 
 pub struct Life {
@@ -39,84 +40,96 @@ pub struct Life {
     model: String,
     pub visits: Arc<AtomicUsize>,
     blow: Blow,
-    /// Changes of the log until the blow.
-    left: usize,
+    /// Changes of the log so far, and the last one.
+    changes: usize,
     seen: Option<(u64, SystemTime)>,
-    /// When the blow comes, once the log has changed so often.
+    /// When the kill comes, once the log has changed so often.
     due: Option<Instant>,
-    /// When it came.
-    struck: Option<Instant>,
-    /// Whether it came while the present command runs.
-    fresh: bool,
+    /// Blows that were felt.
+    pub felt: usize,
+    /// Since when the disk has little room; `None`: it has enough.
+    short: Option<Instant>,
+    /// Commands that have found the disk full and have room at the next try.
+    spared: HashSet<String>,
 }
 
 impl Life {
-    pub fn new(home: Home, model: String, visits: Arc<AtomicUsize>, left: usize, blow: Blow) -> Self {
-        Self { home, model, visits, blow, left, seen: None, due: None, struck: None, fresh: false }
+    pub fn new(home: Home, model: String, visits: Arc<AtomicUsize>, blow: Blow) -> Self {
+        Self { home, model, visits, blow, changes: 0, seen: None, due: None, felt: 0, short: None, spared: HashSet::new() }
     }
 
-    /// Whether the blow has come.
-    pub fn is_struck(&self) -> bool {
-        self.struck.is_some()
+    /// Starts a command, with as little room as the blow says.
+    fn start(&mut self, arguments: &[&str]) -> Child {
+        if let (Blow::Full(pages, _), Some(disk)) = (self.blow, &mut self.home.disk)
+            && !self.spared.remove(arguments[0])
+        {
+            disk.fill_but(pages);
+            self.short = Some(Instant::now());
+        }
+        self.home.command(arguments).spawn().unwrap()
     }
 
-    /// Whether it is time for the blow: the log has changed so often, and the delay is over.
-    fn is_time(&mut self) -> bool {
-        if self.struck.is_some() {
-            return false;
-        }
-        if self.due.is_none() {
-            let now = std::fs::metadata(self.home.path("paguro.db-wal")).ok().map(|log| (log.len(), log.modified().unwrap()));
-            if now != self.seen && now.is_some() {
-                self.seen = now;
-                self.left -= 1;
-            }
-            if self.left == 0 {
-                self.due = Some(Instant::now() + if let Blow::Kill(later) = self.blow { later } else { Duration::ZERO });
-            }
-        }
-        self.due.is_some_and(|due| Instant::now() >= due)
-    }
-
-    /// Strikes when it is time; whether the program is killed now. Called as often as can be while the program runs.
-    fn watch(&mut self, child: &mut Child) -> bool {
-        if self.is_time() {
-            (self.struck, self.fresh) = (Some(Instant::now()), true);
-            if let Blow::Kill(_) = self.blow {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                return true;
-            }
-        }
-        if let (Some(disk), true, Some(struck)) = (&mut self.home.disk, self.fresh, self.struck) {
-            if struck.elapsed() < FULL { disk.fill() } else { disk.free() }
-        }
-        std::thread::yield_now();
-        false
-    }
-
-    /// The command has ended: there is room again. Whether there was none.
+    /// There is room again; whether there was little.
     fn free(&mut self) -> bool {
         if let Some(disk) = &mut self.home.disk {
             disk.free();
         }
-        std::mem::take(&mut self.fresh)
+        self.short.take().is_some()
+    }
+
+    /// A command has said that the disk is full.
+    fn feel(&mut self, arguments: &[&str]) {
+        self.felt += 1;
+        self.spared.insert(arguments[0].to_owned());
+    }
+
+    /// Kills when it is time, and gives room when that is over; whether the program is killed now. Called as often as can be.
+    fn watch(&mut self, child: &mut Child) -> bool {
+        std::thread::yield_now();
+        match self.blow {
+            Blow::Kill(after, later) if self.felt == 0 => {
+                let now = std::fs::metadata(self.home.path("paguro.db-wal")).ok().map(|log| (log.len(), log.modified().unwrap()));
+                if now != self.seen && now.is_some() {
+                    self.seen = now;
+                    self.changes += 1;
+                }
+                if self.changes >= after && self.due.is_none() {
+                    self.due = Some(Instant::now() + later);
+                }
+                if self.due.is_none_or(|due| Instant::now() < due) {
+                    return false;
+                }
+                child.kill().unwrap();
+                child.wait().unwrap();
+                self.felt = 1;
+                true
+            }
+            Blow::Full(..) if self.short.is_some_and(|since| since.elapsed() > SHORT) => {
+                // Whether it was felt is seen when the command ends.
+                self.home.disk.as_mut().unwrap().free();
+                false
+            }
+            _ => false,
+        }
     }
 
     /// Runs a command to its end or to the kill; whether it said that what was asked of it is done.
     fn run(&mut self, arguments: &[&str]) -> bool {
-        let mut child = self.home.command(arguments).spawn().unwrap();
+        let mut child = self.start(arguments);
         let mut killed = false;
         while child.try_wait().unwrap().is_none() {
             killed = self.watch(&mut child);
         }
         let run = finish(child);
-        let was_full = self.free() && !killed;
+        let was_short = self.free();
         assert!(!run.stderr.contains("panicked"), "{arguments:?} {run:?}");
         match run.status {
             None if killed => {}
             Some(0 | 3) => {}
-            Some(1) if was_full => says_full(&run.stderr),
+            Some(1) if was_short => {
+                says_full(&run.stderr);
+                self.feel(arguments);
+            }
             _ => panic!("{arguments:?} {run:?}"),
         }
         matches!(run.status, Some(0 | 3))
@@ -201,7 +214,8 @@ impl Life {
         let jobs = self.json(&["job", "list"]);
         let mut job_to_come = !jobs["jobs"].as_array().unwrap().is_empty() && self.turns("job-tick").is_empty();
         let model = self.model.clone();
-        let mut child = self.home.command(&["serve", "--model", &model]).spawn().unwrap();
+        let arguments = ["serve", "--model", &model];
+        let mut child = self.start(&arguments);
         let (sender, lines) = mpsc::sync_channel(LINES);
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let reader = std::thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
@@ -215,12 +229,11 @@ impl Life {
                 break;
             }
             while let Ok(line) = lines.try_recv() {
-                if self.fresh && names_disk(&line) {
-                    self.home.disk.as_mut().unwrap().free();
-                    self.fresh = false;
-                    if self.blow == Blow::Full(false) {
-                        terminate(&child);
-                        stopped = true;
+                if self.short.is_some() && names_disk(&line) {
+                    self.free();
+                    self.feel(&arguments);
+                    if matches!(self.blow, Blow::Full(_, false)) {
+                        stopped = terminate(&mut child);
                     }
                 } else if line.contains("began turn") {
                     job_to_come = false;
@@ -235,13 +248,16 @@ impl Life {
         let _ = child.kill();
         child.wait().unwrap();
         reader.join().unwrap();
-        let was_full = self.free();
+        let was_short = self.free();
         told.extend(lines.try_iter());
         assert!(told.iter().all(|line| !line.contains("panicked")), "{told:#?}");
         match ended.map(|status| status.code()) {
             None => {}
             Some(Some(0)) if stopped => {}
-            Some(Some(1)) if was_full => says_full(&told.join("\n")),
+            Some(Some(1)) if was_short || stopped => {
+                says_full(&told.join("\n"));
+                self.feel(&arguments);
+            }
             Some(_) => panic!("{ended:?} {told:#?}"),
         }
     }
@@ -281,7 +297,8 @@ fn says_full(stderr: &str) {
     assert_eq!(stderr.lines().filter(|line| names_disk(line)).count(), 1, "{stderr}");
 }
 
-/// As the system ends a service.
-fn terminate(child: &Child) {
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+/// Ends it as the system ends a service, if it has not ended by itself.
+fn terminate(child: &mut Child) -> bool {
+    let runs = child.try_wait().unwrap().is_none();
+    runs && Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success()
 }
