@@ -133,6 +133,7 @@ fn lives(step: usize, home: impl Fn() -> Home, blow: impl Fn(usize) -> Blow) -> 
         }));
         if well.is_err() {
             wrong.push(index);
+            eprintln!("{:#?} {:#?}", life.told, life.results());
         }
         let fate = if well.is_ok() { "well" } else { "WRONG" };
         eprintln!("{index}: {blow:?}, felt {} times, {fate}", life.felt);

@@ -24,6 +24,9 @@ const SHORT: Duration = Duration::from_secs(3);
 /// Rounds of answering and serving that are enough after any blow.
 const ROUNDS: usize = 30;
 
+/// Full disks that are met in one life; then the owner has bought a larger one.
+const PATIENT: usize = 8;
+
 /// What happens to the program.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Blow {
@@ -51,17 +54,32 @@ pub struct Life {
     short: Option<Instant>,
     /// Commands that have found the disk full and have room at the next try.
     spared: HashSet<String>,
+    /// All that the commands have told, for whoever looks into a failure.
+    pub told: Vec<String>,
 }
 
 impl Life {
     pub fn new(home: Home, model: String, visits: Arc<AtomicUsize>, blow: Blow) -> Self {
-        Self { home, model, visits, blow, changes: 0, seen: None, due: None, felt: 0, short: None, spared: HashSet::new() }
+        Self {
+            home,
+            model,
+            visits,
+            blow,
+            changes: 0,
+            seen: None,
+            due: None,
+            felt: 0,
+            short: None,
+            spared: HashSet::new(),
+            told: Vec::new(),
+        }
     }
 
     /// Starts a command, with as little room as the blow says.
     fn start(&mut self, arguments: &[&str]) -> Child {
         if let (Blow::Full(pages, _), Some(disk)) = (self.blow, &mut self.home.disk)
             && !self.spared.remove(arguments[0])
+            && self.felt < PATIENT
         {
             disk.fill_but(pages);
             self.short = Some(Instant::now());
@@ -79,8 +97,7 @@ impl Life {
 
     /// A command has said that the disk is full.
     fn feel(&mut self, arguments: &[&str]) {
-        self.felt += 1;
-        self.spared.insert(arguments[0].to_owned());
+        self.felt += usize::from(self.spared.insert(arguments[0].to_owned()));
     }
 
     /// Kills when it is time, and gives room when that is over; whether the program is killed now. Called as often as can be.
@@ -121,6 +138,7 @@ impl Life {
             killed = self.watch(&mut child);
         }
         let run = finish(child);
+        self.told.push(format!("{arguments:?} {run:?}"));
         let was_short = self.free();
         assert!(!run.stderr.contains("panicked"), "{arguments:?} {run:?}");
         match run.status {
@@ -216,6 +234,7 @@ impl Life {
         let model = self.model.clone();
         let arguments = ["serve", "--model", &model];
         let mut child = self.start(&arguments);
+        let began_short = self.short.is_some();
         let (sender, lines) = mpsc::sync_channel(LINES);
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let reader = std::thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
@@ -248,13 +267,14 @@ impl Life {
         let _ = child.kill();
         child.wait().unwrap();
         reader.join().unwrap();
-        let was_short = self.free();
+        self.free();
         told.extend(lines.try_iter());
+        self.told.push(format!("serve {ended:?} {told:#?}"));
         assert!(told.iter().all(|line| !line.contains("panicked")), "{told:#?}");
         match ended.map(|status| status.code()) {
             None => {}
             Some(Some(0)) if stopped => {}
-            Some(Some(1)) if was_short || stopped => {
+            Some(Some(1)) if began_short => {
                 says_full(&told.join("\n"));
                 self.feel(&arguments);
             }
@@ -290,11 +310,11 @@ fn names_disk(line: &str) -> bool {
     line.contains("is full") || line.contains("no space left")
 }
 
-/// One line says that the disk is full, and it is the last one.
+/// One line of the program's own says that the disk is full, and it is the last one; a tool may have said so before.
 fn says_full(stderr: &str) {
     let last = stderr.lines().last().unwrap_or_default();
     assert!(last.starts_with("paguro: ") && names_disk(last), "{stderr}");
-    assert_eq!(stderr.lines().filter(|line| names_disk(line)).count(), 1, "{stderr}");
+    assert_eq!(stderr.lines().filter(|line| line.starts_with("paguro: ") && names_disk(line)).count(), 1, "{stderr}");
 }
 
 /// Ends it as the system ends a service, if it has not ended by itself.
