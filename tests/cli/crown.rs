@@ -1,30 +1,36 @@
-//! kill -9 after each journal write in turn: a turn with read, write and network tools, approvals, tasks and a scheduled job is always
+//! The worst in turn at each journal write: a turn with read, write and network tools, approvals, tasks and a scheduled job is always
 //! finished once, no write is repeated, nothing is lost, and what was cut off is asked about.
 //!
-//! Driven from outside: this watches the write-ahead log and kills the program right after its n-th change, then goes on as an owner would.
-//! By default every [`STEP`]th point; `PAGURO_CROWN_STEP=1` takes them all.
+//! Driven from outside: this watches the write-ahead log and kills the program after its n-th change, at once or some milliseconds later;
+//! or it leaves n free pages on the disk for each command, so that its n-th page is one too many. Then it goes on as an owner would. By
+//! default some points are tried; `PAGURO_CROWN_STEP=1` takes them all, `PAGURO_CROWN_FROM` says where to begin. What goes wrong at a
+//! point is told at the end, so that one does not hide the others.
 
-use std::collections::HashSet;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+mod life;
+
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::process::Child;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::support::Home;
+use life::{Blow, Life};
 
-/// Points left out between two that are tried, in an ordinary run of the tests.
-const STEP: usize = 9;
+/// Points of kill left out between two that are tried, in an ordinary run of the tests. Odd: every second one is late.
+const KILL_STEP: usize = 19;
 
-/// Lines of `serve` that wait to be looked at.
-const LINES: usize = 1_024;
+/// The same for pages of room.
+const FULL_STEP: usize = 11;
 
-/// Longer than a scenario takes on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A late kill comes up to so many milliseconds after the change: a tool takes about as long.
+const LATEST: usize = 24;
+
+/// One in so many full disks is waited out by `serve`, which takes a minute, if all points are tried.
+const WAITED_OUT: usize = 25;
 
 /// A web server that counts its visits.
 fn server() -> (u16, Arc<AtomicUsize>) {
@@ -51,218 +57,118 @@ fn call(name: &str, arguments: Value) -> Value {
     json!([{ "name": name, "arguments": arguments }])
 }
 
-/// What the model says: each result leads to the next call, also where the owner said no.
+/// What the model says: each result leads to the next call, also where the owner said no or the disk had no room.
 fn script(port: u16) -> Vec<Value> {
     let after = |when: &str, calls: Value| json!({"when": when, "role": "tool", "tool_calls": calls});
     let url = format!("http://127.0.0.1:{port}/");
     vec![
         json!({"when": "^begin", "role": "user", "tool_calls": call("read_file", json!({"path": "a.txt"}))}),
         after("^text of a", call("write_file", json!({"path": "out.txt", "content": "one"}))),
-        after("(to out.txt|not allow this: one)", call("shell", json!({"command": "echo x >> log; echo logged"}))),
-        after("(^logged|not allow this: two)", call("web_fetch", json!({"url": url}))),
+        after("(out.txt|not allow this: one)", call("shell", json!({"command": "echo x >> log && echo logged || echo nolog"}))),
+        after("(logged|nolog|not allow this: two)", call("web_fetch", json!({"url": url}))),
         after("(web words|not allow this: three)", call("spawn", json!({"tasks": ["look", "write"]}))),
         json!({"when": "^look", "role": "user", "tool_calls": call("read_file", json!({"path": "b.txt"}))}),
         json!({"when": "^text of b", "role": "tool", "text": "looked"}),
         json!({"when": "^write", "role": "user", "tool_calls": call("write_file", json!({"path": "task.txt", "content": "t"}))}),
-        json!({"when": "(to task.txt|not allow this: four)", "role": "tool", "text": "wrote"}),
+        json!({"when": "(task.txt|not allow this: four)", "role": "tool", "text": "wrote"}),
         json!({"when": "^task 1: looked", "role": "tool", "text": "all done"}),
-        json!({"when": "^tick", "role": "user", "tool_calls": call("shell", json!({"command": "echo j >> joblog; echo ticked"}))}),
-        json!({"when": "(^ticked|not allow this: five)", "role": "tool", "text": "job done"}),
+        json!({"when": "^tick", "role": "user", "tool_calls": call("shell", json!({"command": "echo j >> joblog && echo ticked || echo notick"}))}),
+        json!({"when": "(ticked|notick|not allow this: five)", "role": "tool", "text": "job done"}),
     ]
 }
 
-/// One life of the program: how it is driven, and after how many changes of the log it is killed.
-struct Life {
-    home: Home,
-    model: String,
-    visits: Arc<AtomicUsize>,
-    /// Changes until the kill; 0: it has been, or is not to be.
-    left: usize,
-    killed: bool,
-    seen: Option<(u64, SystemTime)>,
+/// A life with `blow` in it.
+fn life(home: Home, blow: Blow) -> Life {
+    let (port, visits) = server();
+    home.file("workspace/a.txt", "text of a");
+    home.file("workspace/b.txt", "text of b");
+    home.file(
+        "paguro.toml",
+        format!(
+            "[web]\nallow_private = ['127.0.0.1:{port}']\n\
+             [[policy]]\ntool = 'write_file'\ndecision = 'allow'\n\
+             [[policy]]\ntool = 'shell'\nchannel = 'job'\ndecision = 'allow'\n"
+        ),
+    );
+    let model = home.script(&script(port));
+    Life::new(home, model, visits, blow)
 }
 
-impl Life {
-    fn new(left: usize) -> Self {
-        let (port, visits) = server();
-        let home = Home::new();
-        home.file("workspace/a.txt", "text of a");
-        home.file("workspace/b.txt", "text of b");
-        home.file(
-            "paguro.toml",
-            format!(
-                "[web]\nallow_private = ['127.0.0.1:{port}']\n\
-                 [[policy]]\ntool = 'write_file'\ndecision = 'allow'\n\
-                 [[policy]]\ntool = 'shell'\nchannel = 'job'\ndecision = 'allow'\n"
-            ),
-        );
-        let model = home.script(&script(port));
-        Self { home, model, visits, left, killed: false, seen: None }
+/// Everything is done, and done once.
+fn check(life: &Life, blow: Blow) {
+    for (session, outcome) in [("s", "all done"), ("job-tick", "job done")] {
+        let [turn] = life.turns(session).try_into().unwrap_or_else(|turns| panic!("{session}: {turns:#?}"));
+        assert_eq!((&turn["state"], &turn["outcome"]), (&json!("done"), &json!(outcome)), "{turn:#}");
     }
-
-    /// Whether the log has changed so often that it is time to kill.
-    fn is_time(&mut self) -> bool {
-        if self.left == 0 {
-            return false;
-        }
-        let now = std::fs::metadata(self.home.path("paguro.db-wal")).ok().map(|log| (log.len(), log.modified().unwrap()));
-        if now != self.seen && now.is_some() {
-            self.seen = now;
-            self.left -= 1;
-        }
-        self.left == 0
-    }
-
-    /// Runs a command to its end or to the kill.
-    fn run(&mut self, arguments: &[&str]) {
-        let mut child = self.home.command(arguments).spawn().unwrap();
-        while child.try_wait().unwrap().is_none() {
-            if self.is_time() {
-                self.kill(&mut child);
-            }
-            std::thread::yield_now();
+    assert_eq!(life.waiting(), [Value::Null; 0]);
+    assert_eq!(life.visits.load(Ordering::SeqCst), 1);
+    let results = life.results();
+    let files = [("log", "x\n", "nolog"), ("joblog", "j\n", "notick"), ("out.txt", "one", "out.txt"), ("task.txt", "t", "task.txt")];
+    for (name, whole, why_not) in files {
+        match life.text(name).as_deref() {
+            Some(text) if text == whole => {}
+            // The disk was full and the tool has said so; the shell makes a file before it writes to it.
+            None if matches!(blow, Blow::Full(..)) && results.iter().any(|(ok, text)| !ok && text.contains(why_not)) => {}
+            Some("")
+                if matches!(blow, Blow::Full(..)) && name.ends_with("log") && results.iter().any(|(_, text)| text.contains(why_not)) => {}
+            other => panic!("{name} holds {other:?}: {results:#?}"),
         }
     }
+    let doctor = life.home.run(&["doctor", "--format", "json"]);
+    let checks: Value = serde_json::from_str(&doctor.stdout).unwrap_or_else(|error| panic!("{error}: {doctor:?}"));
+    let database = checks["checks"].as_array().unwrap().iter().find(|check| check["what"] == "database").unwrap();
+    assert_eq!(database["state"], "ok", "{database}");
+}
 
-    fn kill(&mut self, child: &mut Child) {
-        child.kill().unwrap();
-        child.wait().unwrap();
-        self.killed = true;
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let run = self.home.run(&[arguments, &["--format", "json"]].concat());
-        assert_eq!(run.status, Some(0), "{run:?}");
-        serde_json::from_str(&run.stdout).unwrap()
-    }
-
-    /// The turns of the session `name`, if it is there.
-    fn turns(&self, name: &str) -> Vec<Value> {
-        let sessions = self.json(&["session", "list"]);
-        let there = sessions["sessions"].as_array().unwrap().iter().any(|session| session["name"] == name);
-        if !there {
-            return Vec::new();
+/// Lives with one blow after the other, until one is over before its blow; how many blows were felt.
+fn lives(step: usize, home: impl Fn() -> Home, blow: impl Fn(usize) -> Blow) -> usize {
+    let from = number("PAGURO_CROWN_FROM").unwrap_or(1);
+    let (mut felt, mut wrong) = (0, Vec::new());
+    for index in (from..).step_by(step) {
+        let blow = blow(index);
+        let mut life = life(home(), blow);
+        let well = catch_unwind(AssertUnwindSafe(|| {
+            life.live();
+            check(&life, blow);
+        }));
+        if well.is_err() {
+            wrong.push(index);
+            eprintln!("{:#?} {:#?}", life.told, life.results());
         }
-        let shown = self.json(&["session", "show", name]);
-        shown["turns"].as_array().unwrap().iter().map(|turn| turn["turn"].clone()).collect()
-    }
-
-    /// Whether the effect of a call that was cut off is there.
-    fn has_happened(&self, question: &Value) -> (bool, &'static str) {
-        let there = |name: &str| self.home.path(&format!("workspace/{name}")).exists();
-        let arguments = question["arguments"].to_string();
-        match question["tool"].as_str().unwrap() {
-            "write_file" if arguments.contains("out.txt") => (there("out.txt"), "one"),
-            "write_file" => (there("task.txt"), "four"),
-            "shell" if arguments.contains("joblog") => (there("joblog"), "five"),
-            "shell" => (there("log"), "two"),
-            "web_fetch" => (self.visits.load(Ordering::SeqCst) > 0, "three"),
-            other => panic!("nobody should ask about {other}: {question}"),
+        let fate = if well.is_ok() { "well" } else { "WRONG" };
+        eprintln!("{index}: {blow:?}, felt {} times, {fate}", life.felt);
+        if life.felt == 0 {
+            break;
         }
+        felt += life.felt;
     }
+    assert!(wrong.is_empty(), "wrong at {wrong:?}; {felt} blows were felt");
+    felt
+}
 
-    /// Answers everything that waits, as somebody who looks first.
-    fn answer(&mut self) {
-        let waiting = self.json(&["approvals"]);
-        for question in waiting["approvals"].as_array().unwrap() {
-            let id = question["id"].as_str().unwrap();
-            let (happened, why) = self.has_happened(question);
-            assert!(!happened || question["cut_off"] == true, "it has run without being asked about: {question}");
-            if happened {
-                self.run(&["approvals", "no", id, "--why", why, "--later"]);
-            } else {
-                self.run(&["approvals", "yes", id, "--later"]);
-            }
-        }
-    }
-
-    /// Lets `serve` do what it can.
-    fn serve(&mut self) {
-        let mut open: HashSet<i64> = ["s", "job-tick"]
-            .iter()
-            .flat_map(|session| self.turns(session))
-            .filter(|turn| turn["state"] == "open")
-            .map(|turn| turn["id"].as_i64().unwrap())
-            .collect();
-        let jobs = self.json(&["job", "list"]);
-        let mut job_to_come = !jobs["jobs"].as_array().unwrap().is_empty() && self.turns("job-tick").is_empty();
-        let model = self.model.clone();
-        let mut child = self.home.command(&["serve", "--model", &model]).spawn().unwrap();
-        let (sender, lines) = mpsc::sync_channel(LINES);
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let reader = std::thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-        let started = Instant::now();
-        let number = |line: &str| line.split_whitespace().skip_while(|word| *word != "turn").nth(1)?.parse::<i64>().ok();
-        let mut told = Vec::new();
-        while job_to_come || !open.is_empty() {
-            assert!(child.try_wait().unwrap().is_none() && started.elapsed() < PATIENCE, "{open:?} {told:#?}");
-            if self.is_time() {
-                self.kill(&mut child);
-                break;
-            }
-            while let Ok(line) = lines.try_recv() {
-                if line.contains("began turn") {
-                    job_to_come = false;
-                    open.extend(number(&line));
-                } else if let Some(turn) = number(&line) {
-                    open.remove(&turn);
-                }
-                told.push(line);
-            }
-            std::thread::yield_now();
-        }
-        // Its end is a moment like any other, but the journal says all that matters.
-        let _ = child.kill();
-        child.wait().unwrap();
-        reader.join().unwrap();
-    }
-
-    /// Goes on until everything is done.
-    fn live(&mut self) {
-        for _ in 0..30 {
-            let jobs = self.json(&["job", "list"]);
-            if jobs["jobs"].as_array().unwrap().is_empty() && self.turns("job-tick").is_empty() {
-                self.run(&["job", "add", "tick", "in 1 second", "tick"]);
-            }
-            if self.turns("s").is_empty() {
-                let model = self.model.clone();
-                self.run(&["ask", "begin", "--session", "s", "--approve", "wait", "--model", &model]);
-            }
-            self.answer();
-            let done = |turns: &[Value]| turns.len() == 1 && turns[0]["state"] != "open";
-            if done(&self.turns("s")) && done(&self.turns("job-tick")) {
-                return;
-            }
-            self.serve();
-        }
-        panic!("it is never done: {:#?} {:#?}", self.turns("s"), self.json(&["approvals"]));
-    }
-
-    fn check(&self, point: usize) {
-        let [turn] = self.turns("s").try_into().unwrap_or_else(|turns| panic!("point {point}: {turns:#?}"));
-        assert_eq!((&turn["state"], &turn["outcome"]), (&json!("done"), &json!("all done")), "point {point}: {turn:#}");
-        let [job] = self.turns("job-tick").try_into().unwrap_or_else(|turns| panic!("point {point}: {turns:#?}"));
-        assert_eq!((&job["state"], &job["outcome"]), (&json!("done"), &json!("job done")), "point {point}: {job:#}");
-        let file = |name: &str| std::fs::read_to_string(self.home.path(&format!("workspace/{name}"))).unwrap();
-        assert_eq!([file("log"), file("joblog"), file("out.txt"), file("task.txt")], ["x\n", "j\n", "one", "t"], "point {point}");
-        assert_eq!(self.visits.load(Ordering::SeqCst), 1, "point {point}");
-        let doctor = self.json(&["approvals"]);
-        assert_eq!(doctor["approvals"], json!([]), "point {point}");
-    }
+fn number(variable: &str) -> Option<usize> {
+    std::env::var(variable).ok()?.parse().ok()
 }
 
 #[test]
 fn killed_after_each_journal_write() {
-    let step = std::env::var("PAGURO_CROWN_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(STEP);
-    let mut points = 0;
-    for point in (1..).step_by(step) {
-        let mut life = Life::new(point);
-        life.live();
-        life.check(point);
-        if !life.killed {
-            break;
-        }
-        points += 1;
+    // At once, and then in the middle of what comes next.
+    let blow = |index: usize| {
+        let late = if index % 2 == 1 { 0 } else { 1 + index * 5 % LATEST };
+        Blow::Kill(index.div_ceil(2), Duration::from_millis(late as u64))
+    };
+    let felt = lives(number("PAGURO_CROWN_STEP").unwrap_or(KILL_STEP), Home::new, blow);
+    assert!(felt >= 5, "only {felt} points of kill were met");
+}
+
+#[test]
+fn disk_full_at_each_write() {
+    if Home::on_small_disk().is_none() {
+        eprintln!("not tried: this system lets nobody mount a disk of their own");
+        return;
     }
-    assert!(points * step >= 40, "only {points} points of kill were met");
+    let step = number("PAGURO_CROWN_STEP").unwrap_or(FULL_STEP);
+    let blow = |index: usize| Blow::Full(index - 1, step == 1 && index % WAITED_OUT == 0);
+    let felt = lives(step, || Home::on_small_disk().unwrap(), blow);
+    assert!(felt >= 10, "only {felt} full disks were met");
 }

@@ -6,6 +6,7 @@ mod ask;
 mod crash;
 mod crown;
 mod demo_model;
+mod disk;
 mod embed;
 mod errors;
 #[path = "../../engine/tests/support/mod.rs"]

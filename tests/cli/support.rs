@@ -6,8 +6,12 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use super::disk::Disk;
+
 /// A home of its own for each test.
 pub struct Home {
+    // Fields drop in this order: what is mounted on the folder goes first.
+    pub disk: Option<Disk>,
     pub folder: tempfile::TempDir,
     /// Variables beside those that every run has.
     pub variables: Vec<(String, String)>,
@@ -23,11 +27,19 @@ pub struct Run {
 
 impl Home {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+        Self { disk: None, folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
     }
 
+    /// A home on a small disk of its own, which can be filled; `None` where the system lets nobody mount one.
+    pub fn on_small_disk() -> Option<Self> {
+        let home = Self::new();
+        let disk = Disk::mount(home.folder.path())?;
+        Some(Self { disk: Some(disk), ..home })
+    }
+
+    /// Where the test finds a file of the home. The program finds it in `folder`, which differs on a disk of its own.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.disk.as_ref().map_or(self.folder.path(), Disk::folder).join(name)
     }
 
     /// Writes a file of the home.
@@ -41,12 +53,14 @@ impl Home {
     /// A script for `--model`.
     pub fn script(&self, lines: &[Value]) -> String {
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        format!("script:{}", self.file("script.jsonl", text).display())
+        self.file("script.jsonl", text);
+        format!("script:{}", self.folder.path().join("script.jsonl").display())
     }
 
     /// The executable with this home and nothing else of the environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_paguro"));
+        const PROGRAM: &str = env!("CARGO_BIN_EXE_paguro");
+        let mut command = self.disk.as_ref().map_or_else(|| Command::new(PROGRAM), |disk| disk.command(PROGRAM));
         command.args(arguments).env_clear().env("PAGURO_HOME", self.folder.path()).env("PATH", "/usr/bin:/bin");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -110,7 +110,10 @@ impl Kept {
             let (turn, call) = (context.turn, context.key.clone());
             let root = workspace.root().display().to_string();
             let change = FileChange { turn, call, root, path: path.to_owned(), before, mode, after: Some(after), made };
-            self.record(change)
+            // Nothing is written yet, and the store's sentence does not say which file it is about.
+            let refused =
+                |error: ToolError| fail(format!("{} is not written, because undo could not be prepared: {}", target.shown, error.text));
+            self.record(change).map_err(refused)
         })
     }
 

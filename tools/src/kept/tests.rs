@@ -120,3 +120,18 @@ fn a_damaged_content_is_not_taken_for_the_old_one() {
     assert!(!bench.kept.copy_to(&sum("never"), &mut Vec::new()).unwrap());
     assert_eq!(WriteFile::new(bench.workspace.clone(), bench.kept.clone()).effect(), agent::Effect::Write);
 }
+
+#[test]
+fn a_change_that_cannot_be_recorded_is_not_made() {
+    let mut bench = Bench::new();
+    turn(&mut bench, "a");
+    bench.write("a.txt", "old");
+    // The journal refuses such a name, as it refuses everything on a full disk.
+    bench.context.key = "k".repeat(2_000);
+    for path in ["a.txt", "b.txt"] {
+        let error = write(&bench, &bench.kept.clone(), path, "new").unwrap_err();
+        assert!(error.starts_with(&format!("{path} is not written, because undo could not be prepared: the ")), "{error}");
+    }
+    assert_eq!(bench.read("a.txt"), b"old");
+    assert!(!bench.path("b.txt").exists());
+}

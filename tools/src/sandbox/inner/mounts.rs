@@ -5,7 +5,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change, mount_remount, unmount};
 use rustix::process::pivot_root;
 
@@ -13,6 +16,10 @@ use super::{Broken, Of};
 use crate::sandbox::layers::Layer;
 use crate::sandbox::spec::{PROXY_SOCKET, Spec};
 
+/// How often a mount that is busy is tried again, and how long after; then the layer is not there.
+const REMOUNTS: usize = 20;
+/// See [`REMOUNTS`].
+const REMOUNT_PAUSE: Duration = Duration::from_millis(2);
 /// Folders of the root that are the system's.
 pub(super) const SYSTEM: [&str; 11] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt", "nix", "gnu"];
 /// Devices that do no harm.
@@ -99,8 +106,20 @@ pub(super) fn build(spec: &Spec) -> Result<(), Broken> {
     unmount(OLD, UnmountFlags::DETACH).of(Layer::Mount, "leaving the old root")?;
     fs::remove_dir(OLD).of(Layer::Mount, "leaving the old root")?;
     let fixed = MountFlags::BIND | MountFlags::RDONLY | QUIET;
-    mount_remount("/dev", fixed.difference(MountFlags::NODEV) | MountFlags::NOEXEC, "").of(Layer::Mount, "/dev read-only")?;
-    mount_remount("/", fixed, "").of(Layer::Mount, "the root read-only")
+    remount("/dev", fixed.difference(MountFlags::NODEV) | MountFlags::NOEXEC).of(Layer::Mount, "/dev read-only")?;
+    remount("/", fixed).of(Layer::Mount, "the root read-only")
+}
+
+/// Makes a mount read-only. The kernel refuses that while it counts a writer there, and on a busy machine the last one may be a file that
+/// was closed just now: tried again for a moment, because without this all commands would be refused.
+fn remount(place: &str, flags: MountFlags) -> io::Result<()> {
+    for _ in 0..REMOUNTS {
+        match mount_remount(place, flags, "") {
+            Err(Errno::BUSY) => thread::sleep(REMOUNT_PAUSE),
+            other => return other.map_err(io::Error::from),
+        }
+    }
+    mount_remount(place, flags, "").map_err(io::Error::from)
 }
 
 fn root() -> io::Result<()> {
