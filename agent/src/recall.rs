@@ -58,7 +58,10 @@ impl Run<'_> {
     pub(crate) async fn fitting(&self, notes: Vec<Found>, window: &[&Past]) -> Result<Vec<Found>, AgentError> {
         let turns: HashSet<i64> = window.iter().map(|(row, _)| row.id).collect();
         let given: HashSet<&str> = window.iter().flat_map(|(_, steps)| notes_of(steps)).map(String::as_str).collect();
-        let is_there = |note: &Found| note.kind == NoteKind::Turn && note.source_turn.is_some_and(|turn| turns.contains(&turn));
+        // A job begins anew each time: what its last runs said is for people to read.
+        let is_there = |note: &Found| {
+            note.kind == NoteKind::Turn && (self.is_job() || note.source_turn.is_some_and(|turn| turns.contains(&turn)))
+        };
         let limits = &self.agent.settings.limits;
         let mut fresh: Vec<Found> = notes.into_iter().filter(|note| !given.contains(note.id.as_str()) && !is_there(note)).collect();
         fresh.truncate(limits.recall_notes);
@@ -153,6 +156,9 @@ pub async fn look_up(engine: Option<&Engine>, store: &Store, search: Search) -> 
 impl Agent {
     /// Has vectors made for what has none yet, beside the turns that come.
     pub fn embed_in_background(&self) {
+        if !self.engine.has_embedder() {
+            return;
+        }
         let (engine, store) = (self.engine.clone(), self.store.clone());
         self.in_background(EMBEDDING, async move { embed_missing(&engine, &store, |_, _| {}).await.ok() });
     }

@@ -31,6 +31,7 @@ pub struct Engine {
 #[derive(Debug)]
 struct Inner {
     info: ModelInfo,
+    has_embedder: bool,
     /// `None` only while dropping.
     mailbox: Option<mpsc::Sender<Command>>,
     /// Its drop tells the thread to stop.
@@ -77,6 +78,7 @@ impl Engine {
         let (ready, loaded) = oneshot::channel::<Result<ModelInfo, EngineError>>();
         let interrupt = Arc::new(Interrupt::default());
         let shared = Arc::clone(&interrupt);
+        let has_embedder = embedder.is_some();
         let body = move || {
             let engine = watcher.clone();
             // The sending half is in the future that waits for the load, so a dropped future cancels too.
@@ -101,13 +103,19 @@ impl Engine {
         let thread = thread.map_err(|error| EngineError::Thread(error.to_string()))?;
         let info = loaded.await.map_err(|_| EngineError::Gone)??;
         let (mailbox, alive, thread) = (Some(mailbox), Some(alive), Some(thread));
-        Ok(Self { inner: Arc::new(Inner { info, mailbox, alive, interrupt, thread }) })
+        Ok(Self { inner: Arc::new(Inner { info, has_embedder, mailbox, alive, interrupt, thread }) })
     }
 
     /// What is known of the model.
     #[must_use]
     pub fn info(&self) -> &ModelInfo {
         &self.inner.info
+    }
+
+    /// Whether an embedder is configured. It may still turn out not to be there.
+    #[must_use]
+    pub fn has_embedder(&self) -> bool {
+        self.inner.has_embedder
     }
 
     /// Tokens of each text by the model's own tokenizer, no special tokens added. Waits for a running generation.

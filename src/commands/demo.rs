@@ -59,6 +59,7 @@ pub async fn run() -> Result<ExitCode> {
         for stop in &FIRST {
             take(&agent, stop).await?;
         }
+        agent.settle().await;
     }
     say!("\n── A second process asks for the fact ──\nyou: {SECOND_PROCESS}");
     io::stdout().flush()?;
