@@ -25,6 +25,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod vectors;
+#[cfg(test)]
+mod vectors_tests;
 
 pub use conversation::SummaryRow;
 pub use distilled::Fact;

@@ -39,6 +39,7 @@ const PUT_CODE: &str = "
     ON CONFLICT (note) DO UPDATE SET class = excluded.class, code = excluded.code";
 
 /// The note's vector, if it has one.
+#[allow(dead_code, reason = "for the export, which comes at the same time")]
 pub(crate) fn get(connection: &Connection, note: i64) -> Result<Option<Vec<f32>>, Failure> {
     let mut statement = connection.prepare_cached("SELECT vector FROM vectors WHERE note = ?1")?;
     let blob: Option<Vec<u8>> = statement.query_row([note], |row| row.get(0)).optional()?;
@@ -46,6 +47,7 @@ pub(crate) fn get(connection: &Connection, note: i64) -> Result<Option<Vec<f32>>
 }
 
 /// The cosine similarity of the note's vector and `vector` (-1 to 1); `None`: it has none of that dimension.
+#[allow(dead_code, reason = "for the fusion, which comes at the same time")]
 pub(crate) fn similarity(connection: &Connection, note: i64, vector: &[f32]) -> Result<Option<f64>, Failure> {
     let mut statement = connection.prepare_cached("SELECT vector FROM vectors WHERE note = ?1")?;
     let mut rows = statement.query([note])?;
@@ -237,6 +239,7 @@ fn bytes(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
+#[allow(dead_code, reason = "for `get`")]
 fn number(bytes: &[u8]) -> f32 {
     bytes.try_into().map_or(0.0, f32::from_le_bytes)
 }
