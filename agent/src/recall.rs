@@ -179,7 +179,7 @@ pub async fn embed_missing(engine: &Engine, store: &Store, mut progress: impl Fn
         let embedded = engine.embed(EmbedRequest { texts, kind: EmbedKind::Document, cut: true }).await?;
         store.use_embedder(&embedded.model, embedded.dimensions as usize).await?;
         let vectors = notes.into_iter().zip(embedded.embeddings).map(|(note, embedding)| (note, embedding.vector)).collect();
-        store.put_vectors(vectors).await?;
+        store.put_vectors(&embedded.model, vectors).await?;
         let (done, all) = store.vector_counts().await?;
         progress(done, all);
     }

@@ -61,6 +61,10 @@ pub enum StoreError {
     TooDeep,
     #[error("a vector of {given} numbers was given and the notes' vectors have {expected}; use the embedder that made those, or drop them")]
     WrongDimension { given: usize, expected: usize },
+    #[error("vectors of the embedder {given} were given and the one in use is {known}; choose it first")]
+    OtherEmbedder { given: String, known: String },
+    #[error("the vectors of another embedder are being deleted; try again when that is done")]
+    EmbedderChanges,
     #[error("a vector cannot be used: {reason}")]
     BadVector { reason: &'static str },
     #[error("the memory thread has ended, which is a fault in paguro; start it again, what was stored before is safe")]

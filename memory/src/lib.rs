@@ -4,6 +4,7 @@
 //! [`Store`] is the handle. It knows nothing of models and embeddings: texts come in, texts and `&[f32]` come in, rows go
 //! out. It decides nothing either; what a step means is the agent's business.
 
+mod codes;
 mod conversation;
 mod database;
 mod distilled;
@@ -24,9 +25,12 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod vectors;
+#[cfg(test)]
+mod vectors_tests;
 
 pub use conversation::SummaryRow;
 pub use distilled::Fact;
+pub use embedder::Unembedded;
 pub use error::StoreError;
 pub use files::{FileChange, KeptHash};
 pub use jobs::{Fired, Firing, JOB_CHANNEL, JobKind, JobRow, JobRunRow, Missed, NewJob, RunState, Start, job_session};
@@ -36,3 +40,4 @@ pub use recall::{Found, Search};
 pub use session::SessionRow;
 pub use skills::AcceptedSkill;
 pub use store::Store;
+pub use vectors::usable as check_vector;

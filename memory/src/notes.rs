@@ -155,15 +155,6 @@ impl Store {
         })
         .await
     }
-
-    /// Deletes all notes' vectors, so that another embedder's can be given (each by [`Store::add_note`] with the note's id).
-    pub async fn drop_vectors(&self) -> Result<(), StoreError> {
-        self.run(|connection| {
-            transact(connection, vectors::drop_all)?;
-            Ok(scrub(connection)?)
-        })
-        .await
-    }
 }
 
 const LIST: &str = "SELECT id, kind, text, at, origin, pinned, source_turn FROM notes WHERE kind <> 'turn' ORDER BY at DESC, number DESC LIMIT ?1 OFFSET ?2";

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
+use crate::codes::Codes;
 use crate::error::Failure;
 use crate::notes::{NoteKind, NoteRow, note_row};
 use crate::{Store, StoreError, limits, query, vectors};
@@ -65,7 +66,7 @@ pub struct Found {
 impl Store {
     /// Notes by words and, if a vector is given, by meaning; best first.
     pub async fn search(&self, search: Search) -> Result<Vec<Found>, StoreError> {
-        self.run(move |connection| find(connection, &search)).await
+        self.look(move |connection, codes| find(connection, codes, &search)).await
     }
 }
 
@@ -87,7 +88,7 @@ struct Candidate {
     similarity: Option<f64>,
 }
 
-fn find(connection: &Connection, search: &Search) -> Result<Vec<Found>, Failure> {
+fn find(connection: &Connection, codes: &mut Option<Codes>, search: &Search) -> Result<Vec<Found>, Failure> {
     let expression = query::expression(&search.text);
     let (expression, vector, limit) = (expression.as_deref(), search.vector.as_deref(), search.limit.min(limits::SEARCH_RESULTS));
     let most = limits::rows(limit.max(limits::SEARCH_CANDIDATES), limits::SEARCH_RESULTS);
@@ -100,7 +101,7 @@ fn find(connection: &Connection, search: &Search) -> Result<Vec<Found>, Failure>
     };
     let by_vector = match vector {
         None => Vec::new(),
-        Some(vector) => vectors::nearest(connection, vector, most)?,
+        Some(vector) => vectors::nearest(connection, codes, vector, search.kind, usize::try_from(most).unwrap_or(usize::MAX))?,
     };
     let merge = vector.is_some();
     let reciprocal = |rank: f64| 1.0 / (RECIPROCAL_RANK_K + rank);

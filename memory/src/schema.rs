@@ -15,6 +15,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_files.sql"),
     include_str!("../migrations/0005_skills.sql"),
     include_str!("../migrations/0006_kinds.sql"),
+    include_str!("../migrations/0007_vectors.sql"),
 ];
 
 /// Written into every database of ours by the first migration.

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::codes::Codes;
 use crate::database::{self, Database};
 use crate::error::Failure;
 use crate::{StoreError, limits};
@@ -92,7 +93,23 @@ impl Store {
         self.command(|database| work(&mut database.connection)).await
     }
 
-    async fn command<T, W>(&self, work: W) -> Result<T, StoreError>
+    /// Runs a search on the memory thread, in one transaction: each statement alone would take and give back the lock of the file.
+    pub(crate) async fn look<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection, &mut Option<Codes>) -> Result<T, Failure> + Send + 'static,
+    {
+        self.command(|database| {
+            let transaction = database.connection.transaction()?;
+            let result = work(&transaction, &mut database.codes)?;
+            // Only in the temporary table of changed codes has anything been written.
+            transaction.commit()?;
+            Ok(result)
+        })
+        .await
+    }
+
+    pub(crate) async fn command<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&mut Database) -> Result<T, Failure> + Send + 'static,

@@ -1,81 +1,225 @@
-//! Notes' vectors, in a sqlite-vec table that is made when the first one comes, with its dimension.
+//! Notes' vectors: kept as they were given, found by way of their codes (`codes.rs`). Which embedder makes them is `embedder.rs`'s.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use crate::codes::{self, Codes, HIDDEN};
 use crate::error::Failure;
+use crate::notes::NoteKind;
 use crate::{StoreError, limits};
 
-const CREATE_TRIGGERS: &str = "
-    CREATE TRIGGER notes_vectors_delete AFTER DELETE ON notes BEGIN
-        DELETE FROM notes_vectors WHERE note = old.number;
-    END;
-    CREATE TRIGGER notes_vectors_update AFTER UPDATE OF text ON notes WHEN old.text IS NOT new.text BEGIN
-        DELETE FROM notes_vectors WHERE note = old.number;
-    END;";
+/// Says which vectors an import gave, as long as no embedder is known.
+pub(crate) const GIVEN: &str = "given";
 
-const DROP: &str = "
-    DROP TRIGGER IF EXISTS notes_vectors_delete;
-    DROP TRIGGER IF EXISTS notes_vectors_update;
-    DROP TABLE IF EXISTS notes_vectors;
-    DELETE FROM facts WHERE name = 'vector_dimension';";
-
-/// Rows of a chunk of the table. sqlite-vec reserves a chunk's bytes at once, so that its default of 1,024 would make the
-/// first vector of 768 numbers cost 3 MB.
-const CHUNK_ROWS: usize = 64;
+/// While the table has one, another embedder's vectors are being deleted.
+pub(crate) const STALE: &str = "vectors_stale";
 
 /// Gives the note a vector in place of the one it may have.
 pub(crate) fn put(transaction: &Transaction<'_>, note: i64, vector: &[f32]) -> Result<(), Failure> {
     usable(vector)?;
     match dimension(transaction)? {
         Some(expected) => same_dimension(vector.len(), expected)?,
-        None => create(transaction, vector.len())?,
+        None if fact(transaction, STALE)?.is_some() => return Err(StoreError::EmbedderChanges.into()),
+        None => {
+            set_fact(transaction, "vector_dimension", &vector.len().to_string())?;
+            set_fact(transaction, "embedder", GIVEN)?;
+        }
     }
-    transaction.prepare_cached("DELETE FROM notes_vectors WHERE note = ?1")?.execute([note])?;
-    transaction.prepare_cached("INSERT INTO notes_vectors (note, vector) VALUES (?1, ?2)")?.execute(params![note, bytes(vector)])?;
+    transaction.prepare_cached(PUT)?.execute(params![note, bytes(vector)])?;
+    transaction.prepare_cached(PUT_CODE)?.execute(params![note, codes::encode(vector)])?;
+    transaction.prepare_cached("DELETE FROM vectors_wanted WHERE note = ?1")?.execute([note])?;
     Ok(())
 }
 
-/// The notes nearest to `vector`: their numbers and cosine similarities (-1 to 1), nearest first.
-pub(crate) fn nearest(connection: &Connection, vector: &[f32], most: i64) -> Result<Vec<(i64, f64)>, Failure> {
+const PUT: &str = "INSERT INTO vectors (note, vector) VALUES (?1, ?2) ON CONFLICT (note) DO UPDATE SET vector = excluded.vector";
+
+const PUT_CODE: &str = "
+    INSERT INTO vector_codes (note, class, code)
+        SELECT number, CASE WHEN replaced IS NOT NULL THEN 3 WHEN kind = 'note' THEN 0 WHEN kind = 'turn' THEN 1 ELSE 2 END, ?2
+        FROM notes WHERE number = ?1
+    ON CONFLICT (note) DO UPDATE SET class = excluded.class, code = excluded.code";
+
+/// The note's vector, if it has one.
+#[allow(dead_code, reason = "for the export, which comes at the same time")]
+pub(crate) fn get(connection: &Connection, note: i64) -> Result<Option<Vec<f32>>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT vector FROM vectors WHERE note = ?1")?;
+    let blob: Option<Vec<u8>> = statement.query_row([note], |row| row.get(0)).optional()?;
+    Ok(blob.map(|blob| blob.chunks_exact(4).map(number).collect()))
+}
+
+/// The cosine similarity of the note's vector and `vector` (-1 to 1); `None`: it has none of that dimension.
+#[allow(dead_code, reason = "for the fusion, which comes at the same time")]
+pub(crate) fn similarity(connection: &Connection, note: i64, vector: &[f32]) -> Result<Option<f64>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT vector FROM vectors WHERE note = ?1")?;
+    let mut rows = statement.query([note])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let blob = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+    Ok((blob.len() == 4 * vector.len()).then(|| cosine(blob, vector)))
+}
+
+/// The notes nearest to `vector`, of one kind if one is given, without those that a newer fact replaces: their numbers and cosine
+/// similarities (-1 to 1), nearest first, at most `most`.
+///
+/// The codes say in which order to look, the vectors themselves how near each is. It ends when two batches in a row have brought
+/// hardly anything to the best: in clusters of many that are all alike the codes say little, and more must be read.
+pub(crate) fn nearest(
+    connection: &Connection,
+    codes: &mut Option<Codes>,
+    vector: &[f32],
+    kind: Option<NoteKind>,
+    most: usize,
+) -> Result<Vec<(i64, f64)>, Failure> {
     usable(vector)?;
     let Some(expected) = dimension(connection)? else { return Ok(Vec::new()) };
     same_dimension(vector.len(), expected)?;
-    let mut statement =
-        connection.prepare_cached("SELECT note, distance FROM notes_vectors WHERE vector MATCH ?1 AND k = ?2 ORDER BY distance")?;
-    let rows = statement.query_map(params![bytes(vector), most], |row| Ok((row.get(0)?, 1.0 - row.get::<_, f64>(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let codes = refresh(connection, codes, expected)?;
+    let mask = kind.map_or((1 << HIDDEN) - 1, |kind| 1 << class(kind));
+    let candidates = codes.nearest(vector, mask, limits::first_pass(codes.len()).max(2 * most));
+    let least = (2 * most).max(2 * limits::VECTOR_BATCH);
+    let last = limits::second_pass(codes.len()).max(least);
+    let mut found: Vec<(i64, f64)> = Vec::new();
+    let (mut read, mut quiet) = (0, 0);
+    for batch in candidates.chunks(limits::VECTOR_BATCH) {
+        if read >= last || read >= least && quiet >= limits::QUIET_BATCHES {
+            break;
+        }
+        let bar = match found.len() {
+            0..limits::WATCHED => f64::NEG_INFINITY,
+            _ => found[limits::WATCHED - 1].1,
+        };
+        let fresh = read_batch(connection, vector, batch)?;
+        read += batch.len();
+        let better = fresh.iter().filter(|(_, similarity)| *similarity > bar).count();
+        quiet = if better <= limits::QUIET_BETTER { quiet + 1 } else { 0 };
+        found.extend(fresh);
+        // Equally near ones: the newer first.
+        found.sort_unstable_by(|(a, x), (b, y)| y.total_cmp(x).then(b.cmp(a)));
+        found.truncate(most.max(limits::WATCHED));
+    }
+    found.truncate(most);
+    Ok(found)
 }
 
-/// Removes all vectors and the dimension.
-pub(crate) fn drop_all(transaction: &Transaction<'_>) -> Result<(), Failure> {
-    Ok(transaction.execute_batch(DROP)?)
+/// In one statement: each one alone takes and gives back the lock of the file, which costs three times the reading.
+const READ: &str = "SELECT note, vector FROM json_each(?1) CROSS JOIN vectors ON note = value";
+
+fn read_batch(connection: &Connection, vector: &[f32], batch: &[i64]) -> Result<Vec<(i64, f64)>, Failure> {
+    let mut batch = batch.to_vec();
+    // In the order of the file: neighbours share pages.
+    batch.sort_unstable();
+    let list = format!("[{}]", batch.iter().map(i64::to_string).collect::<Vec<_>>().join(","));
+    let mut statement = connection.prepare_cached(READ)?;
+    let mut rows = statement.query([list])?;
+    let mut out = Vec::with_capacity(batch.len());
+    while let Some(row) = rows.next()? {
+        let blob = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        out.push((row.get(0)?, cosine(blob, vector)));
+    }
+    Ok(out)
 }
 
-fn create(transaction: &Transaction<'_>, dimension: usize) -> Result<(), Failure> {
-    transaction.execute_batch(&format!(
-        "CREATE VIRTUAL TABLE notes_vectors USING vec0 (
-             note INTEGER PRIMARY KEY, vector FLOAT[{dimension}] distance_metric=cosine, chunk_size={CHUNK_ROWS}
-         );
-         {CREATE_TRIGGERS}
-         INSERT INTO facts (name, value) VALUES ('vector_dimension', {dimension});"
-    ))?;
+/// The codes as the tables have them: read at the first search, then followed change by change. The list of changes is a temporary table, so that
+/// what a transaction takes back is taken back in it too.
+fn refresh<'a>(connection: &Connection, codes: &'a mut Option<Codes>, dimension: usize) -> Result<&'a mut Codes, Failure> {
+    if codes.is_none() {
+        connection.execute_batch(FOLLOW)?;
+    }
+    let known = match codes.take() {
+        Some(mut known) => follow(connection, &mut known)?.then_some(known),
+        None => None,
+    };
+    let known = match known {
+        Some(known) => known,
+        None => load(connection, dimension)?,
+    };
+    Ok(codes.insert(known))
+}
+
+/// Brings the codes up to date; `false`: reading them anew is better.
+fn follow(connection: &Connection, codes: &mut Codes) -> Result<bool, Failure> {
+    let mut statement = connection.prepare_cached("SELECT note FROM vectors_changed LIMIT ?1")?;
+    let most = limits::CODES_WORN + codes.len() / 4;
+    let changed: Vec<i64> = statement.query_map([limits::rows(most, usize::MAX)], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    if changed.is_empty() {
+        return Ok(true);
+    }
+    if changed.len() == most {
+        return Ok(false);
+    }
+    let mut one = connection.prepare_cached("SELECT class, code FROM vector_codes WHERE note = ?1")?;
+    for note in changed {
+        let row: Option<(u8, Vec<u8>)> = one.query_row([note], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        match row {
+            Some((class, code)) => codes.set(note, class.min(HIDDEN), &code),
+            None => codes.remove(note),
+        }
+    }
+    connection.prepare_cached("DELETE FROM vectors_changed")?.execute([])?;
+    Ok(!codes.worn())
+}
+
+fn load(connection: &Connection, dimension: usize) -> Result<Codes, Failure> {
+    connection.prepare_cached("DELETE FROM vectors_changed")?.execute([])?;
+    let mut codes = Codes::new(dimension);
+    let mut statement = connection.prepare("SELECT note, class, code FROM vector_codes ORDER BY note")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        codes.set(row.get(0)?, row.get::<_, u8>(1)?.min(HIDDEN), row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?);
+    }
+    Ok(codes)
+}
+
+const FOLLOW: &str = "
+    CREATE TEMP TABLE IF NOT EXISTS vectors_changed (note INTEGER PRIMARY KEY);
+    CREATE TEMP TRIGGER IF NOT EXISTS vectors_added AFTER INSERT ON main.vector_codes BEGIN
+        INSERT OR IGNORE INTO vectors_changed (note) VALUES (new.note);
+    END;
+    CREATE TEMP TRIGGER IF NOT EXISTS vectors_updated AFTER UPDATE ON main.vector_codes BEGIN
+        INSERT OR IGNORE INTO vectors_changed (note) VALUES (new.note);
+    END;
+    CREATE TEMP TRIGGER IF NOT EXISTS vectors_removed AFTER DELETE ON main.vector_codes BEGIN
+        INSERT OR IGNORE INTO vectors_changed (note) VALUES (old.note);
+    END;";
+
+/// What is only for the codes in memory, before all of them go.
+pub(crate) const UNFOLLOW: &str = "
+    DROP TRIGGER IF EXISTS temp.vectors_added;
+    DROP TRIGGER IF EXISTS temp.vectors_updated;
+    DROP TRIGGER IF EXISTS temp.vectors_removed;
+    DROP TABLE IF EXISTS temp.vectors_changed;";
+
+/// As the tables have it.
+const fn class(kind: NoteKind) -> u8 {
+    match kind {
+        NoteKind::Note => 0,
+        NoteKind::Turn => 1,
+        NoteKind::Fact => 2,
+    }
+}
+
+/// What is known of the file under this name.
+pub(crate) fn fact(connection: &Connection, name: &str) -> Result<Option<String>, Failure> {
+    Ok(connection.prepare_cached("SELECT value FROM facts WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn set_fact(connection: &Connection, name: &str, value: &str) -> Result<(), Failure> {
+    connection.prepare_cached("INSERT OR REPLACE INTO facts (name, value) VALUES (?1, ?2)")?.execute([name, value])?;
     Ok(())
 }
 
-fn dimension(connection: &Connection) -> Result<Option<usize>, Failure> {
-    let dimension: Option<i64> = connection
-        .prepare_cached("SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'vector_dimension'")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    Ok(dimension.and_then(|dimension| usize::try_from(dimension).ok()))
+/// How many numbers the vectors have; `None`: there are none yet.
+pub(crate) fn dimension(connection: &Connection) -> Result<Option<usize>, Failure> {
+    Ok(fact(connection, "vector_dimension")?.and_then(|value| value.parse().ok()))
 }
 
-fn same_dimension(given: usize, expected: usize) -> Result<(), StoreError> {
+pub(crate) fn same_dimension(given: usize, expected: usize) -> Result<(), StoreError> {
     if given == expected { Ok(()) } else { Err(StoreError::WrongDimension { given, expected }) }
 }
 
 /// Refuses vectors that have no direction.
-fn usable(vector: &[f32]) -> Result<(), StoreError> {
+///
+/// # Errors
+/// [`StoreError::BadVector`] says why.
+pub fn usable(vector: &[f32]) -> Result<(), StoreError> {
     let bad = |reason| Err(StoreError::BadVector { reason });
     if vector.is_empty() || vector.len() > limits::VECTOR_DIMENSION {
         return bad("it must have 1 to 8192 numbers");
@@ -83,7 +227,7 @@ fn usable(vector: &[f32]) -> Result<(), StoreError> {
     if vector.iter().any(|number| !number.is_finite()) {
         return bad("it contains NaN or infinity");
     }
-    // As sqlite-vec reckons it: in f32, where tiny numbers vanish and huge ones overflow.
+    // As similarity is reckoned: in f32, where tiny numbers vanish and huge ones overflow.
     let square: f32 = vector.iter().map(|number| number * number).sum();
     if square == 0.0 || !square.is_finite() {
         return bad("its length is zero or too large");
@@ -92,5 +236,35 @@ fn usable(vector: &[f32]) -> Result<(), StoreError> {
 }
 
 fn bytes(vector: &[f32]) -> Vec<u8> {
-    vector.iter().flat_map(|number| number.to_ne_bytes()).collect()
+    vector.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+#[allow(dead_code, reason = "for `get`")]
+fn number(bytes: &[u8]) -> f32 {
+    bytes.try_into().map_or(0.0, f32::from_le_bytes)
+}
+
+/// The cosine of the angle between a vector as it is kept and another.
+fn cosine(kept: &[u8], vector: &[f32]) -> f64 {
+    /// Sums side by side, so that the compiler adds several numbers at once.
+    const SIDE_BY_SIDE: usize = 8;
+    let (kept, kept_rest) = kept.as_chunks::<{ 4 * SIDE_BY_SIDE }>();
+    let (vector, vector_rest) = vector.as_chunks::<SIDE_BY_SIDE>();
+    let mut sums = [[0.0_f32; SIDE_BY_SIDE]; 3];
+    for (a, b) in kept.iter().zip(vector) {
+        for (index, bytes) in a.as_chunks::<4>().0.iter().enumerate() {
+            let (x, y) = (f32::from_le_bytes(*bytes), b[index]);
+            sums[0][index] += x * y;
+            sums[1][index] += x * x;
+            sums[2][index] += y * y;
+        }
+    }
+    for (bytes, y) in kept_rest.as_chunks::<4>().0.iter().zip(vector_rest) {
+        let x = f32::from_le_bytes(*bytes);
+        sums[0][0] += x * y;
+        sums[1][0] += x * x;
+        sums[2][0] += y * y;
+    }
+    let [product, a, b] = sums.map(|sums| sums.iter().map(|sum| f64::from(*sum)).sum::<f64>());
+    (product / (a.sqrt() * b.sqrt())).clamp(-1.0, 1.0)
 }

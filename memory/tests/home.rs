@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use memory::{Inbound, Note, Store, StoreError, TurnState};
+use memory::{Inbound, Note, Store, StoreError, TurnState, limits};
 use serde_json::json;
 
 /// Tells a copy of this test program that it is the one to be killed, and its home.
@@ -155,7 +155,7 @@ fn overwrite(path: &Path, from: usize, to: usize) {
 async fn a_database_that_cannot_be_used_is_left_alone() {
     check(
         |path| execute(path, "PRAGMA user_version = 99"),
-        "DB has format 99 and this paguro knows formats up to 6; use a newer paguro, nothing was changed",
+        "DB has format 99 and this paguro knows formats up to 7; use a newer paguro, nothing was changed",
     )
     .await;
     let foreign = "DB is the database of another program; move it away, or set PAGURO_HOME to another folder";
@@ -175,7 +175,7 @@ async fn a_database_that_cannot_be_used_is_left_alone() {
         let connection = rusqlite::Connection::open(path).unwrap();
         let number: usize = connection.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap() as usize;
         drop(connection);
-        overwrite(path, (number - 1) * 4_096, number * 4_096);
+        overwrite(path, (number - 1) * limits::PAGE_BYTES as usize, number * limits::PAGE_BYTES as usize);
     };
     check(page, "DB is damaged (…); DAMAGED").await;
     let half = |path: &Path| {

@@ -1,0 +1,256 @@
+//! The codes of all vectors, held in memory: the first pass of a search by meaning.
+//!
+//! A code is the signs of a vector's numbers, one bit each. Two vectors in the same direction agree in most signs: the number of bits in which
+//! codes differ grows with the angle between the vectors. All codes are compared with the query's, and the nearest of them, by way of
+//! the query's own numbers, put in order for the second pass, which reads the vectors. Nothing is decided here, and nothing is
+//! read from the database: `vectors.rs` does both.
+
+use std::collections::HashMap;
+
+use crate::limits;
+
+/// Who may find a note; bit n of a mask allows class n. Those that nobody may find have the last.
+pub(crate) const HIDDEN: u8 = 3;
+
+/// Codes that are compared before the nearest of them are looked at.
+const BLOCK: usize = 2_048;
+
+/// Bits of a word.
+const WORD: usize = 64;
+
+/// The codes, beside the notes that they are of.
+#[derive(Default)]
+pub(crate) struct Codes {
+    /// Words of a code.
+    words: usize,
+    notes: Vec<i64>,
+    classes: Vec<u8>,
+    bits: Vec<u64>,
+    /// So many notes from the first on are in order; where the others stand is in `late`.
+    ordered: usize,
+    late: HashMap<i64, usize>,
+    /// How many have gone, and still take their place.
+    gone: usize,
+}
+
+impl Codes {
+    /// No codes yet, of vectors of so many numbers.
+    pub(crate) fn new(dimension: usize) -> Self {
+        Self { words: dimension.div_ceil(WORD), ..Self::default() }
+    }
+
+    /// How many there are, with those that have gone.
+    pub(crate) fn len(&self) -> usize {
+        self.notes.len()
+    }
+
+    /// Whether so much has changed that they had better be read anew: notes out of order cost memory, gone ones time.
+    pub(crate) fn worn(&self) -> bool {
+        self.gone + self.late.len() > limits::CODES_WORN + self.len() / 4
+    }
+
+    /// Takes the code of a note in place of the one that it may have.
+    pub(crate) fn set(&mut self, note: i64, class: u8, code: &[u8]) {
+        let words = code.chunks(8).map(word).chain(std::iter::repeat(0)).take(self.words);
+        if let Some(place) = self.place(note) {
+            self.gone -= usize::from(self.classes[place] == GONE);
+            self.classes[place] = class;
+            let start = place * self.words;
+            self.bits[start..start + self.words].iter_mut().zip(words).for_each(|(old, new)| *old = new);
+            return;
+        }
+        if self.late.is_empty() && self.notes.last().is_none_or(|last| *last < note) {
+            self.ordered += 1;
+        } else {
+            self.late.insert(note, self.notes.len());
+        }
+        // By eighths: doubling would hold three times the codes for a moment.
+        if self.notes.len() == self.notes.capacity() {
+            let more = limits::CODES_WORN + self.notes.len() / 8;
+            self.notes.reserve_exact(more);
+            self.classes.reserve_exact(more);
+            self.bits.reserve_exact(more * self.words);
+        }
+        self.notes.push(note);
+        self.classes.push(class);
+        self.bits.extend(words);
+    }
+
+    /// Forgets a note's code.
+    pub(crate) fn remove(&mut self, note: i64) {
+        let Some(place) = self.place(note) else { return };
+        self.gone += usize::from(self.classes[place] != GONE);
+        self.classes[place] = GONE;
+        self.bits[place * self.words..(place + 1) * self.words].fill(0);
+    }
+
+    fn place(&self, note: i64) -> Option<usize> {
+        self.notes[..self.ordered].binary_search(&note).ok().or_else(|| self.late.get(&note).copied())
+    }
+
+    /// The notes of the classes in `mask` whose codes promise most likeness to `vector`, at most `most`, best first.
+    pub(crate) fn nearest(&self, vector: &[f32], mask: u8, most: usize) -> Vec<i64> {
+        let places = match self.words {
+            // The sizes that small embedders have (384 and 768 numbers), for which the compiler unrolls the loop.
+            6 => self.first_pass(vector, mask, most, distances::<6>),
+            12 => self.first_pass(vector, mask, most, distances::<12>),
+            _ => self.first_pass(vector, mask, most, any_distances),
+        };
+        let table = table(vector);
+        let likeness = |place: u32| {
+            let start = place as usize * self.words;
+            let bytes = self.bits[start..start + self.words].iter().flat_map(|word| word.to_le_bytes());
+            bytes.zip(&table).map(|(byte, row)| row[usize::from(byte)]).sum::<f32>()
+        };
+        let mut ranked: Vec<(f32, u32)> = places.into_iter().map(|place| (likeness(place), place)).collect();
+        // Equally good ones: the newer first.
+        ranked.sort_unstable_by(|(a, x), (b, y)| b.total_cmp(a).then(y.cmp(x)));
+        ranked.into_iter().map(|(_, place)| self.notes[place as usize]).collect()
+    }
+
+    /// The places of the `most` codes that differ from the query's in the fewest bits; of equal ones, the last.
+    fn first_pass(&self, vector: &[f32], mask: u8, most: usize, distances: fn(&[u64], &[u64], &mut [u16])) -> Vec<u32> {
+        let query: Vec<u64> = encode(vector).chunks(8).map(word).collect();
+        let mut kept: Vec<(u16, u32)> = Vec::with_capacity(2 * most + BLOCK);
+        let mut below = u16::MAX;
+        let mut block = [0; BLOCK];
+        let starts = (0..self.len()).step_by(BLOCK).rev();
+        for start in starts {
+            let end = self.len().min(start + BLOCK);
+            distances(&self.bits[start * self.words..end * self.words], &query, &mut block);
+            for (place, distance) in (start..end).zip(block).rev() {
+                if distance < below && mask >> self.classes[place] & 1 == 1 {
+                    kept.push((distance, u32::try_from(place).unwrap_or(u32::MAX)));
+                }
+            }
+            if kept.len() >= 2 * most {
+                below = keep(&mut kept, most);
+            }
+        }
+        keep(&mut kept, most);
+        kept.into_iter().map(|(_, place)| place).collect()
+    }
+}
+
+/// The class of a code whose note has gone: no mask has it.
+const GONE: u8 = 7;
+
+/// Leaves the `most` nearest in the list, of equal ones the first; one that comes later must be nearer than the distance returned.
+fn keep(kept: &mut Vec<(u16, u32)>, most: usize) -> u16 {
+    if kept.len() <= most {
+        return u16::MAX;
+    }
+    let mut counts = vec![0; usize::from(kept.iter().map(|(distance, _)| *distance).max().unwrap_or(0)) + 1];
+    kept.iter().for_each(|(distance, _)| counts[usize::from(*distance)] += 1_usize);
+    // The distance at which there are enough, and how many of those at just that distance may stay.
+    let (mut limit, mut left) = (0_u16, most);
+    for count in counts {
+        if count >= left {
+            break;
+        }
+        left -= count;
+        limit += 1;
+    }
+    kept.retain(|(distance, _)| {
+        let stays = *distance < limit || *distance == limit && left > 0;
+        left -= usize::from(stays && *distance == limit);
+        stays
+    });
+    limit
+}
+
+/// The bits in which each code differs from the query's, of codes of `WORDS` words.
+fn distances<const WORDS: usize>(codes: &[u64], query: &[u64], out: &mut [u16]) {
+    let Ok(query) = <&[u64; WORDS]>::try_from(query) else { return };
+    for (code, out) in codes.as_chunks::<WORDS>().0.iter().zip(out) {
+        let mut bits = 0;
+        for word in 0..WORDS {
+            bits += (code[word] ^ query[word]).count_ones();
+        }
+        *out = narrow(bits);
+    }
+}
+
+/// The same, of any length.
+fn any_distances(codes: &[u64], query: &[u64], out: &mut [u16]) {
+    for (code, out) in codes.chunks_exact(query.len()).zip(out) {
+        *out = narrow(code.iter().zip(query).map(|(a, b)| (a ^ b).count_ones()).sum());
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a vector has at most 8,192 numbers")]
+const fn narrow(bits: u32) -> u16 {
+    bits as u16
+}
+
+/// The code of a vector: the bit of a number is set where it is more than nothing. Whole words of eight bytes.
+pub(crate) fn encode(vector: &[f32]) -> Vec<u8> {
+    let mut code = vec![0; vector.len().div_ceil(WORD) * 8];
+    for (index, number) in vector.iter().enumerate() {
+        code[index / 8] |= u8::from(*number > 0.0) << (index % 8);
+    }
+    code
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_le_bytes)
+}
+
+/// For each byte of a code, what each of its 256 values says of the likeness to the vector: the sum of the vector's numbers, with the
+/// signs that the bits say.
+fn table(vector: &[f32]) -> Vec<[f32; 256]> {
+    vector
+        .chunks(8)
+        .map(|numbers| {
+            let mut row = [0.0; 256];
+            row[0] = -numbers.iter().sum::<f32>();
+            for value in 1..256_usize {
+                let lowest = value.trailing_zeros() as usize;
+                row[value] = row[value & (value - 1)] + 2.0 * numbers.get(lowest).copied().unwrap_or(0.0);
+            }
+            row
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_stay() {
+        let check = |distances: &[u16], most: usize, expected: &[u32], limit: u16| {
+            let mut kept: Vec<(u16, u32)> = distances.iter().copied().zip(0..).collect();
+            assert_eq!(keep(&mut kept, most), limit, "{distances:?}");
+            let places: Vec<u32> = kept.into_iter().map(|(_, place)| place).collect();
+            assert_eq!(places, expected, "{distances:?}");
+        };
+        check(&[], 2, &[], u16::MAX);
+        check(&[5, 3], 2, &[0, 1], u16::MAX);
+        check(&[5, 3, 4], 2, &[1, 2], 4);
+        check(&[3, 5, 3, 3], 2, &[0, 2], 3);
+        check(&[0, 0, 0], 1, &[0], 0);
+        check(&[8_192, 1], 1, &[1], 1);
+    }
+
+    #[test]
+    fn codes_come_and_go() {
+        // The bits of an angle: the vectors of the notes turn away from the first, number by number.
+        let turned = |by: usize| -> Vec<f32> { (0..100).map(|index| if index < by { -1.0 } else { 1.0 }).collect() };
+        let mut codes = Codes::new(100);
+        for (note, by) in [(5, 10), (9, 0), (2, 30), (7, 20)] {
+            codes.set(note, 0, &encode(&turned(by)));
+        }
+        assert_eq!(codes.nearest(&turned(0), 1, 10), [9, 5, 7, 2]);
+        assert_eq!(codes.nearest(&turned(21), 1, 2), [7, 2]);
+        codes.set(9, 1, &encode(&turned(0)));
+        codes.remove(7);
+        codes.remove(7);
+        codes.remove(8);
+        assert_eq!((codes.nearest(&turned(0), 1, 10), codes.gone), (vec![5, 2], 1));
+        assert_eq!(codes.nearest(&turned(0), 0b11, 10), [9, 5, 2]);
+        codes.set(7, 0, &encode(&turned(1)));
+        assert_eq!((codes.nearest(&turned(0), 1, 10), codes.gone), (vec![7, 5, 2], 0));
+        assert_eq!((codes.len(), codes.ordered), (4, 2));
+    }
+}
