@@ -63,9 +63,6 @@ pub const WHY_WORDS: usize = 8;
 /// Numbers in a vector; what sqlite-vec can store. More is refused.
 pub const VECTOR_DIMENSION: usize = 8_192;
 
-/// Vectors that a search by meaning reads in one statement.
-pub const VECTOR_BATCH: usize = 256;
-
 /// A search by meaning ends after so many batches in a row that brought nothing to the best [`WATCHED`].
 pub const QUIET_BATCHES: usize = 2;
 
@@ -84,6 +81,11 @@ pub(crate) fn first_pass(count: usize) -> usize {
 /// all, at a hundred thousand 3 ms.
 pub(crate) fn second_pass(count: usize) -> usize {
     (count / 128).clamp(1_024, 4_096)
+}
+
+/// Of `count` vectors, how many a search by meaning reads in one statement before it asks whether more are needed.
+pub(crate) fn vector_batch(count: usize) -> usize {
+    (count / 4_096).clamp(96, 256)
 }
 
 /// So many codes out of place, and a quarter of all, are borne in memory; with more they are read anew.

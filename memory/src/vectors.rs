@@ -74,11 +74,12 @@ pub(crate) fn nearest(
     let codes = refresh(connection, codes, expected)?;
     let mask = kind.map_or((1 << HIDDEN) - 1, |kind| 1 << class(kind));
     let candidates = codes.nearest(vector, mask, limits::first_pass(codes.len()).max(2 * most));
-    let least = (2 * most).max(2 * limits::VECTOR_BATCH);
+    let size = limits::vector_batch(codes.len());
+    let least = (2 * most).max(limits::QUIET_BATCHES * size);
     let last = limits::second_pass(codes.len()).max(least);
     let mut found: Vec<(i64, f64)> = Vec::new();
     let (mut read, mut quiet) = (0, 0);
-    for batch in candidates.chunks(limits::VECTOR_BATCH) {
+    for batch in candidates.chunks(size) {
         if read >= last || read >= least && quiet >= limits::QUIET_BATCHES {
             break;
         }
