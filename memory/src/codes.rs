@@ -15,6 +15,9 @@ pub(crate) const HIDDEN: u8 = 3;
 /// Codes that are compared before the nearest of them are looked at.
 const BLOCK: usize = 2_048;
 
+/// Codes of which only the nearest is looked at first.
+const GROUP: usize = 32;
+
 /// Bits of a word.
 const WORD: usize = 64;
 
@@ -99,8 +102,14 @@ impl Codes {
         let table = table(vector);
         let likeness = |place: u32| {
             let start = place as usize * self.words;
-            let bytes = self.bits[start..start + self.words].iter().flat_map(|word| word.to_le_bytes());
-            bytes.zip(&table).map(|(byte, row)| row[usize::from(byte)]).sum::<f32>()
+            // Sums side by side: one after the other, each addition would wait for the one before.
+            let mut sums = [0.0_f32; 8];
+            for (word, rows) in self.bits[start..start + self.words].iter().zip(table.as_chunks::<8>().0) {
+                for (index, byte) in word.to_le_bytes().into_iter().enumerate() {
+                    sums[index] += rows[index][usize::from(byte)];
+                }
+            }
+            sums.iter().sum::<f32>()
         };
         let mut ranked: Vec<(f32, u32)> = places.into_iter().map(|place| (likeness(place), place)).collect();
         // Equally good ones: the newer first.
@@ -109,18 +118,26 @@ impl Codes {
     }
 
     /// The places of the `most` codes that differ from the query's in the fewest bits; of equal ones, the last.
-    fn first_pass(&self, vector: &[f32], mask: u8, most: usize, distances: fn(&[u64], &[u64], &mut [u16])) -> Vec<u32> {
+    fn first_pass(&self, vector: &[f32], mask: u8, most: usize, distances: fn(&[u64], &[u64], &mut [i16])) -> Vec<u32> {
         let query: Vec<u64> = encode(vector).chunks(8).map(word).collect();
-        let mut kept: Vec<(u16, u32)> = Vec::with_capacity(2 * most + BLOCK);
-        let mut below = u16::MAX;
-        let mut block = [0; BLOCK];
+        let mut kept: Vec<(i16, u32)> = Vec::with_capacity(2 * most + BLOCK);
+        let mut below = i16::MAX;
+        let mut block = [0_i16; BLOCK];
         let starts = (0..self.len()).step_by(BLOCK).rev();
         for start in starts {
             let end = self.len().min(start + BLOCK);
             distances(&self.bits[start * self.words..end * self.words], &query, &mut block);
-            for (place, distance) in (start..end).zip(block).rev() {
-                if distance < below && mask >> self.classes[place] & 1 == 1 {
-                    kept.push((distance, u32::try_from(place).unwrap_or(u32::MAX)));
+            for group in (start..end).step_by(GROUP).rev() {
+                let places = group..end.min(group + GROUP);
+                let distances = &block[group - start..places.end - start];
+                // Most groups have none: this is all that happens to them.
+                if distances.iter().fold(i16::MAX, |least, distance| least.min(*distance)) >= below {
+                    continue;
+                }
+                for (place, distance) in places.zip(distances).rev() {
+                    if *distance < below && mask >> self.classes[place] & 1 == 1 {
+                        kept.push((*distance, u32::try_from(place).unwrap_or(u32::MAX)));
+                    }
                 }
             }
             if kept.len() >= 2 * most {
@@ -136,14 +153,15 @@ impl Codes {
 const GONE: u8 = 7;
 
 /// Leaves the `most` nearest in the list, of equal ones the first; one that comes later must be nearer than the distance returned.
-fn keep(kept: &mut Vec<(u16, u32)>, most: usize) -> u16 {
+fn keep(kept: &mut Vec<(i16, u32)>, most: usize) -> i16 {
     if kept.len() <= most {
-        return u16::MAX;
+        return i16::MAX;
     }
-    let mut counts = vec![0; usize::from(kept.iter().map(|(distance, _)| *distance).max().unwrap_or(0)) + 1];
-    kept.iter().for_each(|(distance, _)| counts[usize::from(*distance)] += 1_usize);
+    let index = |distance: i16| usize::from(distance.unsigned_abs());
+    let mut counts = vec![0; index(kept.iter().map(|(distance, _)| *distance).max().unwrap_or(0)) + 1];
+    kept.iter().for_each(|(distance, _)| counts[index(*distance)] += 1_usize);
     // The distance at which there are enough, and how many of those at just that distance may stay.
-    let (mut limit, mut left) = (0_u16, most);
+    let (mut limit, mut left) = (0_i16, most);
     for count in counts {
         if count >= left {
             break;
@@ -160,7 +178,7 @@ fn keep(kept: &mut Vec<(u16, u32)>, most: usize) -> u16 {
 }
 
 /// The bits in which each code differs from the query's, of codes of `WORDS` words.
-fn distances<const WORDS: usize>(codes: &[u64], query: &[u64], out: &mut [u16]) {
+fn distances<const WORDS: usize>(codes: &[u64], query: &[u64], out: &mut [i16]) {
     let Ok(query) = <&[u64; WORDS]>::try_from(query) else { return };
     for (code, out) in codes.as_chunks::<WORDS>().0.iter().zip(out) {
         let mut bits = 0;
@@ -172,15 +190,15 @@ fn distances<const WORDS: usize>(codes: &[u64], query: &[u64], out: &mut [u16]) 
 }
 
 /// The same, of any length.
-fn any_distances(codes: &[u64], query: &[u64], out: &mut [u16]) {
+fn any_distances(codes: &[u64], query: &[u64], out: &mut [i16]) {
     for (code, out) in codes.chunks_exact(query.len()).zip(out) {
         *out = narrow(code.iter().zip(query).map(|(a, b)| (a ^ b).count_ones()).sum());
     }
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "a vector has at most 8,192 numbers")]
-const fn narrow(bits: u32) -> u16 {
-    bits as u16
+const fn narrow(bits: u32) -> i16 {
+    bits as i16
 }
 
 /// The code of a vector: the bit of a number is set where it is more than nothing. Whole words of eight bytes.
@@ -199,9 +217,10 @@ fn word(bytes: &[u8]) -> u64 {
 /// For each byte of a code, what each of its 256 values says of the likeness to the vector: the sum of the vector's numbers, with the
 /// signs that the bits say.
 fn table(vector: &[f32]) -> Vec<[f32; 256]> {
-    vector
-        .chunks(8)
-        .map(|numbers| {
+    (0..vector.len().div_ceil(WORD) * 8)
+        .map(|byte| {
+            let numbers = vector.get(8 * byte..).unwrap_or_default();
+            let numbers = &numbers[..numbers.len().min(8)];
             let mut row = [0.0; 256];
             row[0] = -numbers.iter().sum::<f32>();
             for value in 1..256_usize {
@@ -219,14 +238,14 @@ mod tests {
 
     #[test]
     fn the_nearest_stay() {
-        let check = |distances: &[u16], most: usize, expected: &[u32], limit: u16| {
-            let mut kept: Vec<(u16, u32)> = distances.iter().copied().zip(0..).collect();
+        let check = |distances: &[i16], most: usize, expected: &[u32], limit: i16| {
+            let mut kept: Vec<(i16, u32)> = distances.iter().copied().zip(0..).collect();
             assert_eq!(keep(&mut kept, most), limit, "{distances:?}");
             let places: Vec<u32> = kept.into_iter().map(|(_, place)| place).collect();
             assert_eq!(places, expected, "{distances:?}");
         };
-        check(&[], 2, &[], u16::MAX);
-        check(&[5, 3], 2, &[0, 1], u16::MAX);
+        check(&[], 2, &[], i16::MAX);
+        check(&[5, 3], 2, &[0, 1], i16::MAX);
         check(&[5, 3, 4], 2, &[1, 2], 4);
         check(&[3, 5, 3, 3], 2, &[0, 2], 3);
         check(&[0, 0, 0], 1, &[0], 0);

@@ -70,11 +70,11 @@ pub const QUIET_BATCHES: usize = 2;
 pub const WATCHED: usize = 50;
 
 /// A batch that brings at most so many of the [`WATCHED`] brings nothing.
-pub const QUIET_BETTER: usize = 0;
+pub const QUIET_BETTER: usize = 1;
 
 /// Of `count` codes, how many of the nearest are put in order for the second pass of a search by meaning.
 pub(crate) fn first_pass(count: usize) -> usize {
-    (count / 64).clamp(4_096, 16_384)
+    (count / 64).clamp(2_048, 8_192)
 }
 
 /// Of `count` vectors, how many a search by meaning reads at most. Each costs about two microseconds: at a million notes 15 ms must do for
