@@ -236,7 +236,6 @@ async fn search(home: &Path, data: &Data) {
         let mut times = rounds.concat();
         times.sort();
         let at = |times: &[Duration], share: usize| rounded(times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3);
-        eprintln!("{words}: {:?} {:?}", rounds[0][queries / 2], rounds[0][(queries - 1) * 99 / 100]);
         figures.push(json!({"p50": at(&rounds[0], 50), "p99": at(&rounds[0], 99), "p50_of_all_rounds": at(&times, 50), "p99_of_all_rounds": at(&times, 99)}));
     }
     let added = resident().saturating_sub(before);
