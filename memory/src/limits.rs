@@ -65,10 +65,10 @@ pub const SEARCH_CANDIDATES: usize = 100;
 
 /// Entries of the word index that one search reads, for all its words together, the rarest words' first. Beyond that a word puts no
 /// more notes forward, but counts in those that others did.
-pub const SEARCH_POSTINGS: usize = 2_500;
+pub const SEARCH_POSTINGS: usize = 1_500;
 
 /// Entries that are read for one word, the newest notes' first.
-pub const WORD_POSTINGS: usize = 1_000;
+pub const WORD_POSTINGS: usize = 500;
 
 /// Longer words that a word stands for as their beginning, the shortest first.
 pub const PREFIX_WORDS: usize = 24;

@@ -305,7 +305,7 @@ mod tests {
         // Slips; a short word has too many neighbours, and a stop word's slip says nothing.
         check("berrry", &["berrry:~ berry"]);
         check("sekatuers", &["sekatuers:~ secateurs"]);
-        check("faird", &["faird:~ farid fair"]);
+        check("faird", &["faird:~ fair farid"]);
         check("bkie bke", &["bkie:~ bike", "bke:"]);
         check("zurihc", &["zurihc:~ zurich"]);
         check("wiht zzzz", &["wiht.:", "zzzz:"]);
