@@ -1,5 +1,6 @@
 //! What the user typed (DESIGN §8). What it means is worked out in `commands`.
 
+mod eval;
 mod job;
 mod model;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use channels::terminal::{Approve, Format};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::eval::EvalArgs;
 pub use self::job::{JobCommand, JobOptions, JobRunArgs};
 pub use self::model::{BenchArgs, EmbedArgs, ModelCommand, PlanArgs, TuneArgs};
 
@@ -234,6 +236,8 @@ pub enum MemoryCommand {
         /// Where from; `-` is standard input
         file: PathBuf,
     },
+    /// Measure how well notes are found, on notes and questions of a file
+    Eval(EvalArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::codes::Codes;
 use crate::error::Failure;
 use crate::lock::Lock;
-use crate::{StoreError, limits, schema};
+use crate::{StoreError, limits, schema, words};
 
 /// The one connection, and the lock that makes it the only one.
 ///
@@ -96,6 +96,8 @@ fn prepare(connection: &mut Connection, path: &Path, check: bool) -> Result<(), 
     // What is deleted is overwritten, not only unlinked.
     connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     connection.pragma_update(None, "temp_store", "memory")?;
+    words::register(connection)?;
+    connection.set_prepared_statement_cache_capacity(limits::PREPARED);
     schema::migrate(connection, schema::MIGRATIONS)?;
     Ok(())
 }

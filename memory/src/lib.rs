@@ -7,6 +7,7 @@
 mod codes;
 mod conversation;
 mod database;
+mod dates;
 mod distilled;
 mod embedder;
 mod error;
@@ -27,6 +28,8 @@ mod tests;
 mod vectors;
 #[cfg(test)]
 mod vectors_tests;
+mod vocabulary;
+mod words;
 
 pub use conversation::SummaryRow;
 pub use distilled::Fact;

@@ -5,6 +5,9 @@ use crate::StoreError;
 /// Commands that wait for the memory thread. A caller that finds the mailbox full waits.
 pub const MAILBOX: usize = 64;
 
+/// Statements that are kept prepared; of more, those used last.
+pub const PREPARED: usize = 128;
+
 /// How long a statement waits for a lock that another program (a shell with `sqlite3`) holds; then it fails.
 pub const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -54,8 +57,33 @@ pub const QUERY_WORDS: usize = 32;
 /// Notes found by one search. A larger `limit` is taken as this one.
 pub const SEARCH_RESULTS: usize = 1_000;
 
+/// Letters of a word that count; the rest of a longer one is as good as not there.
+pub const WORD_LETTERS: usize = 48;
+
 /// Notes that the words and the vector each put forward, before they are merged; more only where a search wants more.
-pub const SEARCH_CANDIDATES: usize = 200;
+pub const SEARCH_CANDIDATES: usize = 100;
+
+/// Entries of the word index that one search reads, for all its words together, the rarest words' first. Beyond that a word puts no
+/// more notes forward, but counts in those that others did.
+pub const SEARCH_POSTINGS: usize = 1_500;
+
+/// Entries that are read for one word, the newest notes' first.
+pub const WORD_POSTINGS: usize = 500;
+
+/// Longer words that a word stands for as their beginning, the shortest first.
+pub const PREFIX_WORDS: usize = 24;
+
+/// Words of the index that are compared with one that is not in it; a mistyped word may go unrecognised where there are more.
+pub const CLOSE_WORDS_READ: usize = 20_000;
+
+/// Words that a mistyped word may stand for, the commonest first.
+pub const CLOSE_WORDS: usize = 4;
+
+/// Bytes of a note that are looked through for the words of a query; words further on count as far as the index tells.
+pub const MATCHED_BYTES: usize = 16 << 10;
+
+/// Notes whose similarity is taken to know what similarity means nothing.
+pub const BACKGROUND_NOTES: usize = 32;
 
 /// Matching words that `why` names.
 pub const WHY_WORDS: usize = 8;

@@ -16,6 +16,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_skills.sql"),
     include_str!("../migrations/0006_kinds.sql"),
     include_str!("../migrations/0007_vectors.sql"),
+    include_str!("../migrations/0009_words.sql"),
 ];
 
 /// Written into every database of ours by the first migration.

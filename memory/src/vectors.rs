@@ -47,7 +47,6 @@ pub(crate) fn get(connection: &Connection, note: i64) -> Result<Option<Vec<f32>>
 }
 
 /// The cosine similarity of the note's vector and `vector` (-1 to 1); `None`: it has none of that dimension.
-#[allow(dead_code, reason = "for the fusion, which comes at the same time")]
 pub(crate) fn similarity(connection: &Connection, note: i64, vector: &[f32]) -> Result<Option<f64>, Failure> {
     let mut statement = connection.prepare_cached("SELECT vector FROM vectors WHERE note = ?1")?;
     let mut rows = statement.query([note])?;

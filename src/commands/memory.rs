@@ -20,6 +20,9 @@ use crate::parts::Context;
 const IMPORT_BATCH: usize = 500;
 
 pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
+    if let MemoryCommand::Eval(args) = command {
+        return super::eval::run(args).await;
+    }
     let store = Context::read()?.store()?;
     match command {
         MemoryCommand::Add { text, pin, list } => add(&store, text, *pin, list.format).await?,
@@ -39,6 +42,8 @@ pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
         }
         MemoryCommand::Export { file } => export(&store, file.as_deref()).await?,
         MemoryCommand::Import { file } => import(&store, file).await?,
+        // It has a store of its own, above.
+        MemoryCommand::Eval(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod embed;
+pub mod eval;
 pub mod input;
 pub mod job;
 pub mod memory;

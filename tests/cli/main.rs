@@ -20,6 +20,7 @@ mod models;
 mod notes;
 mod plan;
 mod policy;
+mod recall;
 mod sandbox;
 mod skills;
 mod support;

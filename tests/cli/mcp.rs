@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::support::{Home, Run};
 
 /// The folder that cargo builds into.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_paguro"));
     program.parent().unwrap().to_owned()
 }
