@@ -5,14 +5,18 @@
 //! out. It decides nothing either; what a step means is the agent's business.
 
 mod codes;
+mod backup;
 mod conversation;
 mod database;
 mod distilled;
 mod embedder;
+mod erase;
 mod error;
 mod files;
+mod forget;
 mod jobs;
 mod journal;
+mod kept;
 pub mod limits;
 mod lock;
 mod notes;
@@ -28,13 +32,17 @@ mod vectors;
 #[cfg(test)]
 mod vectors_tests;
 
+pub use backup::{CopyProgress, backup, looks_like_ours, restore};
 pub use conversation::SummaryRow;
 pub use distilled::Fact;
 pub use embedder::Unembedded;
+pub use erase::{Eraser, FORGOTTEN};
 pub use error::StoreError;
 pub use files::{FileChange, KeptHash};
+pub use forget::{Forget, Forgotten, Place};
 pub use jobs::{Fired, Firing, JOB_CHANNEL, JobKind, JobRow, JobRunRow, Missed, NewJob, RunState, Start, job_session};
 pub use journal::{Accepted, Inbound, Outbound, OutboundRow, StepRow, TurnRow, TurnState};
+pub use kept::{KeptNote, Source};
 pub use notes::{Note, NoteKind, NotePage, NoteRow};
 pub use recall::{Found, Search};
 pub use session::SessionRow;

@@ -132,17 +132,6 @@ impl Store {
         .await
     }
 
-    /// Deletes a note for good, from the file too. `false`: there was none.
-    pub async fn forget(&self, id: &str) -> Result<bool, StoreError> {
-        let id = id.to_owned();
-        self.run(move |connection| {
-            let deleted = connection.execute("DELETE FROM notes WHERE id = ?1", [id])?;
-            scrub(connection)?;
-            Ok(deleted > 0)
-        })
-        .await
-    }
-
     /// All notes, facts and pieces of turns, page by page, in the order in which they were added: start with 0, go on with [`NotePage::next`].
     pub async fn export(&self, after: i64) -> Result<NotePage, StoreError> {
         self.run(move |connection| {
