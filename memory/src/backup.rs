@@ -115,7 +115,7 @@ fn copy_of(from: &Path, to: &Path, progress: CopyProgress<'_>, check: &str) -> R
         Ok(source)
     };
     let source = read().map_err(|failure| failure.at(from))?;
-    let write = || -> Result<(), Failure> {
+    let mut write = || -> Result<(), Failure> {
         let mut target = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         copy_pages(&source, &mut target, progress)?;
         // One file and no log beside it.

@@ -260,13 +260,13 @@ fn sentences(text: &str) -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// The words of `text` in lower case; what holds a number or a name together stays in one.
-fn words(text: &str) -> impl Iterator<Item = String> {
+pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
     let is_inner = |char: char| char.is_alphanumeric() || "-_.@/:+".contains(char);
     let pieces = text.split(move |char: char| !is_inner(char));
     pieces.map(|word| word.trim_matches(|char: char| !char.is_alphanumeric()).to_lowercase()).filter(|word| !word.is_empty())
 }
 
-fn tells(word: &str) -> bool {
+pub(crate) fn tells(word: &str) -> bool {
     let letters = word.chars().count();
     letters >= TELLING_LETTERS || letters >= TELLING_WITH_DIGIT && has_digit(word)
 }

@@ -196,12 +196,16 @@ fn run(transaction: &Transaction<'_>, forget: &Forget) -> Result<Forgotten, Fail
         return Ok(out);
     }
     transaction.execute("INSERT INTO facts (name, value) VALUES ('forgetting', '1')", [])?;
-    let own = sources(transaction, &notes)?;
-    let pieces: Vec<i64> = notes.iter().filter(|(_, note)| note.kind == NoteKind::Turn).map(|(number, _)| *number).collect();
-    let texts = notes.iter().filter(|(_, note)| note.kind != NoteKind::Turn).map(|(_, note)| note.text.as_str());
-    let eraser = Eraser::new(texts.chain(forget.matching.as_deref()));
+    let own = sources(transaction, &notes.iter().map(|(number, _)| *number).collect::<Vec<_>>())?;
+    let mut whole = BTreeSet::new();
+    let mut texts = Vec::new();
+    for (number, note) in &notes {
+        let of_turn = sources(transaction, &[*number])?;
+        // A piece whose turn is not here was imported, and is as any other note.
+        if note.kind == NoteKind::Turn && !of_turn.is_empty() { whole.extend(of_turn) } else { texts.push(note.text.as_str()) }
+    }
+    let eraser = Eraser::new(texts.into_iter().chain(forget.matching.as_deref()));
     let mut work = Work { transaction, eraser, out, turns: BTreeSet::new(), sessions: BTreeSet::new() };
-    let mut whole = sources_of_pieces(transaction, &pieces)?;
     if forget.with_turns {
         whole.extend(&own);
     }
@@ -250,9 +254,9 @@ const NOTE_BY_ID: &str = "SELECT id, kind, text, at, origin, pinned, number FROM
 const ALL_NOTES: &str = "SELECT id, kind, text, at, origin, pinned, number FROM notes ORDER BY number";
 
 /// The turns that notes come from.
-fn sources(transaction: &Transaction<'_>, notes: &[(i64, NoteRow)]) -> Result<BTreeSet<i64>, Failure> {
+fn sources(transaction: &Transaction<'_>, notes: &[i64]) -> Result<BTreeSet<i64>, Failure> {
     let mut out = BTreeSet::new();
-    for (number, _) in notes {
+    for number in notes {
         let mut statement = transaction.prepare_cached(SOURCES)?;
         out.extend(statement.query_map([number], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?);
     }
@@ -261,15 +265,6 @@ fn sources(transaction: &Transaction<'_>, notes: &[(i64, NoteRow)]) -> Result<BT
 
 const SOURCES: &str = "SELECT source_turn FROM notes WHERE number = ?1 AND source_turn IS NOT NULL
      UNION SELECT turn FROM note_sources WHERE note = ?1";
-
-fn sources_of_pieces(transaction: &Transaction<'_>, pieces: &[i64]) -> Result<BTreeSet<i64>, Failure> {
-    let mut out = BTreeSet::new();
-    for number in pieces {
-        let turn: Option<i64> = transaction.query_row("SELECT source_turn FROM notes WHERE number = ?1", [number], |row| row.get(0))?;
-        out.extend(turn);
-    }
-    Ok(out)
-}
 
 /// The turns that notes were given to the model in.
 fn recalled(transaction: &Transaction<'_>, notes: &[(i64, NoteRow)]) -> Result<Vec<i64>, Failure> {

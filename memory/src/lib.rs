@@ -25,6 +25,7 @@ mod recall;
 mod schema;
 mod session;
 mod skills;
+mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -47,5 +48,6 @@ pub use notes::{Note, NoteKind, NotePage, NoteRow};
 pub use recall::{Found, Search};
 pub use session::SessionRow;
 pub use skills::AcceptedSkill;
+pub use stats::{MemoryStats, Week};
 pub use store::Store;
 pub use vectors::usable as check_vector;

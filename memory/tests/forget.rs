@@ -124,3 +124,56 @@ async fn words_and_whole_turns() {
     let whole = |note: &NoteRow, _| Forget { ids: vec![note.id.clone()], with_turns: true, ..Forget::default() };
     check(whole, FORGOTTEN).await;
 }
+
+/// Tells a copy of this test program that it is the one to be killed, and its home.
+const CHILD_HOME: &str = "MEMORY_FORGET_CHILD_HOME";
+
+/// Not a test of its own: what the child process of the test below does.
+#[tokio::test]
+async fn child() {
+    let Some(home) = std::env::var_os(CHILD_HOME) else { return };
+    let store = Store::open(Path::new(&home)).unwrap();
+    println!("ready");
+    store.forget("the-note").await.unwrap();
+    println!("done");
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_all_or_nothing_is_gone() {
+    let mut seen = [0, 0];
+    for after_us in [0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 400_000] {
+        let home = tempfile::tempdir().unwrap();
+        let (store, _, turn) = told(home.path()).await;
+        store.add_note(Note { id: Some("the-note".into()), text: "a Quixotry of its own".into(), ..Note::default() }).await.unwrap();
+        for _ in 0..200 {
+            let inbound = Inbound { channel: "c".into(), session: "s".into(), text: "a Quixotry of its own".into(), ..Inbound::default() };
+            store.accept(inbound).await.unwrap();
+        }
+        drop(store);
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--nocapture"])
+            .env(CHILD_HOME, home.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        assert!(lines.map_while(Result::ok).any(|line| line.contains("ready")));
+        // Where the kill falls is left to chance; what must hold does not depend on it.
+        std::thread::sleep(std::time::Duration::from_micros(after_us));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let store = Store::open(home.path()).unwrap();
+        store.check().await.unwrap();
+        let is_there = store.note("the-note").await.unwrap().is_some();
+        seen[usize::from(is_there)] += 1;
+        for row in store.open_turns(Some("c/s")).await.unwrap() {
+            assert_eq!(row.text.contains("Quixotry"), is_there);
+        }
+        assert!(store.turn(turn).await.unwrap().is_some());
+        // The second try finishes what is left to do.
+        assert_eq!(store.forget("the-note").await, Ok(is_there));
+        assert!(!on_disk(home.path(), b"Quixotry"));
+    }
+    assert!(seen[0] > 0, "no forgetting came to its end: {seen:?}");
+}
