@@ -11,7 +11,7 @@ use channels::terminal::{Approve, Format};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::job::{JobCommand, JobOptions, JobRunArgs};
-pub use self::memory::{BackupArgs, ForgetArgs, Kind, MemoryCommand, RestoreArgs};
+pub use self::memory::{BackupArgs, ForgetArgs, MemoryCommand, RestoreArgs};
 pub use self::model::{BenchArgs, EmbedArgs, ModelCommand, PlanArgs, TuneArgs};
 
 #[derive(Debug, Parser)]

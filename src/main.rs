@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has had enough of a listing
         Err(error) => {
             let (status, _) = exit::of_error(&error);
+            commands::backup::tell_way_back(&error);
             if error.is::<commands::ask::Shown>() {
                 return ExitCode::from(status);
             }

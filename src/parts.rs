@@ -11,13 +11,12 @@ use agent::{Agent, Event, KeepRule, Limits, Settings, Stage};
 use anyhow::Result;
 use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
-use memory::{Store, StoreError};
+use memory::Store;
 use tokio::sync::mpsc;
 use tools::{Kept, OutputFolder, Sandbox, Skills, Workspace};
 
 use crate::args::TurnArgs;
 use crate::commands::ask::{OwnPrinter, screen};
-use crate::commands::backup;
 use crate::config::{Config, WhileBusy};
 use crate::exit::{self, BadInput, Interrupted};
 use crate::home::Home;
@@ -49,16 +48,9 @@ impl Context {
         Ok(Self { home, config })
     }
 
-    /// The database; one process at a time. Of a damaged one the way back is told.
+    /// The database; one process at a time.
     pub fn store(&self) -> Result<Store> {
-        let opened = Store::open(&self.home.data);
-        if let Err(StoreError::Corrupt { .. }) = &opened {
-            match backup::newest(&self.home) {
-                Some(file) => tell!("paguro: the newest backup here is {0}: paguro restore {0}", file.display()),
-                None => tell!("paguro: no backup was found here; if you have one, `paguro restore FILE` checks it and brings it back"),
-            }
-        }
-        Ok(opened?)
+        Ok(Store::open(&self.home.data)?)
     }
 
     pub fn workspace(&self) -> PathBuf {

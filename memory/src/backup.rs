@@ -40,7 +40,10 @@ pub fn restore(home: &Path, file: &Path, kept_as: &str, progress: CopyProgress<'
     fs::create_dir_all(home).map_err(|error| StoreError::from_io(&error, home))?;
     let _lock = Lock::take(&home.join("paguro.lock"))?;
     let database = home.join("paguro.db");
-    let copy = copy_of(file, &home.join("paguro.db.restored"), progress, "PRAGMA integrity_check(1)")?;
+    let copy = copy_of(file, &home.join("paguro.db.restored"), progress, "PRAGMA integrity_check(1)").map_err(|error| match error {
+        StoreError::Corrupt { reason, .. } => StoreError::BadBackup { path: file.into(), reason: format!("it is damaged ({reason})") },
+        error => error,
+    })?;
     let kept = set_aside(&database, &beside(&database, kept_as))?;
     copy.become_file(&database)?;
     Ok(kept)

@@ -70,7 +70,7 @@ impl Eraser {
     pub fn text(&self, text: &str) -> Option<String> {
         let mut folded = None;
         let mut found: Vec<(usize, usize)> = Vec::new();
-        let lower: String = text.chars().map(lower).collect();
+        let lower = if text.is_ascii() { text.to_ascii_lowercase() } else { text.chars().map(lower).collect() };
         for phrase in self.phrases.iter().filter(|phrase| lower.contains(&phrase.probe)) {
             let folded = folded.get_or_insert_with(|| fold(text));
             found.extend(phrase.find(folded, text.len()));
@@ -115,8 +115,22 @@ pub(crate) fn wipe(value: &mut Value) -> bool {
 /// What the program itself writes into a step and reads again: a word of a closed set, a name, a number. Arguments are somebody's words
 /// throughout.
 const OWN: [&str; 16] = [
-    "kind", "role", "name", "id", "call", "hash", "model", "model_hash", "tool_call_id", "by", "scope", "notes", "sampling", "usage",
-    "timings", "tool",
+    "kind",
+    "role",
+    "name",
+    "id",
+    "call",
+    "hash",
+    "model",
+    "model_hash",
+    "tool_call_id",
+    "by",
+    "scope",
+    "notes",
+    "sampling",
+    "usage",
+    "timings",
+    "tool",
 ];
 
 /// Where a value stands.

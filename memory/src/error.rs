@@ -67,7 +67,9 @@ pub enum StoreError {
     EmbedderChanges,
     #[error("a vector cannot be used: {reason}")]
     BadVector { reason: &'static str },
-    #[error("it is out of the memory, and its bytes are still in the write-ahead log, which another program is reading; do it once more when that (a backup?) is done")]
+    #[error(
+        "it is out of the memory, and its bytes are still in the write-ahead log, which another program is reading; do it once more when that (a backup?) is done"
+    )]
     LogInUse,
     #[error("there is a file {} already; choose another name, or replace it with --force", path.display())]
     BackupExists { path: PathBuf },

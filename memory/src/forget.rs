@@ -359,7 +359,8 @@ impl Work<'_> {
             self.out.sources.extend(text.map(|text| (*turn, text)));
         }
         for session in &self.sessions {
-            let session = self.transaction.prepare_cached(SESSION)?.query_row([session], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            let session =
+                self.transaction.prepare_cached(SESSION)?.query_row([session], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             self.out.sessions.extend(session);
         }
         self.transaction.execute("DELETE FROM facts WHERE name = 'forgetting'", [])?;

@@ -130,8 +130,10 @@ async fn check(damage: impl FnOnce(&Path), expected: &str) {
     let before = std::fs::read(&path).unwrap();
     let error = Store::open(home.path()).map(|_| ()).unwrap_err().to_string();
     let shown = error.replace(&path.display().to_string(), "DB");
-    let expected =
-        expected.replace("DAMAGED", "`paguro restore FILE` brings a backup back, or move the file away to start with an empty memory; nothing was deleted");
+    let expected = expected.replace(
+        "DAMAGED",
+        "`paguro restore FILE` brings a backup back, or move the file away to start with an empty memory; nothing was deleted",
+    );
     let (start, end) = expected.split_once('…').unwrap_or((&expected, ""));
     assert!(shown.starts_with(start) && shown.ends_with(end), "{shown}\nis not\n{expected}");
     assert!(std::fs::read(&path).unwrap() == before, "the file was changed: {expected}");

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use agent::AgentError;
 use anyhow::{Context as _, Result};
 use memory::StoreError;
 
+use super::ask::Shown;
 use crate::args::{BackupArgs, RestoreArgs};
 use crate::exit::{BadInput, Interrupted};
 use crate::home::Home;
@@ -90,8 +92,24 @@ fn sorted(error: StoreError) -> anyhow::Error {
     }
 }
 
+/// Says where the newest backup is, if the database was found damaged.
+pub fn tell_way_back(error: &anyhow::Error) {
+    let agent = error.downcast_ref::<Shown>().map(|shown| &shown.0).or(error.downcast_ref());
+    let store = match agent {
+        Some(AgentError::Store(store)) => Some(store),
+        _ => error.downcast_ref(),
+    };
+    if !matches!(store, Some(StoreError::Corrupt { .. })) {
+        return;
+    }
+    match Home::find(|name| std::env::var_os(name)).ok().and_then(|home| newest(&home)) {
+        Some(file) => tell!("paguro: the newest backup that was found: paguro restore {}", file.display()),
+        None => tell!("paguro: no backup was found; if you have one, `paguro restore FILE` checks it and brings it back"),
+    }
+}
+
 /// The newest backup that can be found: where the last one went, beside the database, or in `backups`.
-pub fn newest(home: &Home) -> Option<PathBuf> {
+fn newest(home: &Home) -> Option<PathBuf> {
     let last = std::fs::read_to_string(home.data.join(LAST)).ok().map(PathBuf::from);
     let here = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let all = last.into_iter().chain(here(home.data.clone())).chain(here(home.data.join("backups")));

@@ -68,7 +68,10 @@ fn words_are_forgotten_everywhere_after_a_question() {
     let forget = |more: &[&str]| home.run(&[&["memory", "forget", "--matching", "ZYMURGY"], more].concat());
     let asked = forget(&[]);
     assert_eq!(asked.status, Some(2));
-    assert!(asked.stderr.contains("my hobby is zymurgy") && asked.stderr.contains("1 note, and words in") && asked.stderr.contains("--yes"), "{asked:?}");
+    assert!(
+        asked.stderr.contains("my hobby is zymurgy") && asked.stderr.contains("1 note, and words in") && asked.stderr.contains("--yes"),
+        "{asked:?}"
+    );
     assert!(!holding(home.folder.path(), "zymurgy").is_empty());
     assert_eq!(forget(&["--yes"]).status, Some(0));
     assert_eq!(forget(&["--yes"]).stdout, "nothing was found\n");

@@ -86,10 +86,12 @@ fn another_agents_memory_is_read() {
         assert_eq!(run.stdout, "4 notes read\n", "{run:?}");
     }
     let found = home.run(&["memory", "list", "--format", "json"]).last();
-    let notes: Vec<(&str, &str)> = found["notes"].as_array().unwrap().iter().map(|note| (note["text"].as_str().unwrap(), note["origin"].as_str().unwrap())).collect();
+    let notes: Vec<(&str, &str)> =
+        found["notes"].as_array().unwrap().iter().map(|note| (note["text"].as_str().unwrap(), note["origin"].as_str().unwrap())).collect();
     let (of_day, of_owner) = ("imported from memory/2026-03-14.md", "imported from MEMORY.md");
     assert_eq!(notes.len(), 4);
-    for note in [("Walked the quokka.", of_day), ("Ate cake.", of_day), ("Owner: drinks tea", of_owner), ("Owner: has a quokka", of_owner)] {
+    for note in [("Walked the quokka.", of_day), ("Ate cake.", of_day), ("Owner: drinks tea", of_owner), ("Owner: has a quokka", of_owner)]
+    {
         assert!(notes.contains(&note), "{note:?} in {notes:?}");
     }
     let cake = home.run(&["memory", "search", "cake", "--format", "json"]).last();
@@ -125,7 +127,12 @@ fn a_note_is_edited() {
     assert_eq!((home.run(&["memory", "edit", &id, "my bike is red"]).stdout, text(&home)), ("unchanged\n".into(), "my bike is red".into()));
     assert_eq!(home.pipe(&["memory", "edit", &id, "-"], "my bike is blue\n").stdout, "changed\n");
     assert_eq!(text(&home), "my bike is blue");
-    for bad in [vec!["memory", "edit", &id], vec!["memory", "edit", &id, " "], vec!["memory", "edit", "nobody", "x"], vec!["memory", "show", "nobody"]] {
+    for bad in [
+        vec!["memory", "edit", &id],
+        vec!["memory", "edit", &id, " "],
+        vec!["memory", "edit", "nobody", "x"],
+        vec!["memory", "show", "nobody"],
+    ] {
         assert_eq!(home.run(&bad).status, Some(2), "{bad:?}");
     }
     let database = std::fs::read(home.path("paguro.db")).unwrap();

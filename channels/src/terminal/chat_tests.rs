@@ -114,7 +114,8 @@ fn notes_the_model_and_the_context_can_be_looked_at() {
             "n1  2026-11-20  my bike is green  (words: bike)\nn2  2026-11-20  tea \u{1b}[2J at four\nn1  2026-11-20  my bike is green\n\
              no note has a word of: car\nmy bike is green\na note, 2026-11-20T10:00:00.000Z\n"
         );
-        let lines = "/memory forget n9\n/memory forget n1 n2\n/memory list\n/memory add the car is red\n/memory car\n/memory stats\n/memory show\n";
+        let lines =
+            "/memory forget n9\n/memory forget n1 n2\n/memory list\n/memory add the car is red\n/memory car\n/memory stats\n/memory show\n";
         let (out, _) = chatted(&agent, nobody(Approve::Deny), lines).await;
         let id = agent.store().list(1, 0).await.unwrap().remove(0).id;
         let today = out.lines().find_map(|line| line.strip_prefix(&format!("{id}  "))?.split("  ").next()).unwrap().to_owned();
@@ -123,7 +124,10 @@ fn notes_the_model_and_the_context_can_be_looked_at() {
         let kept = format!("kept as {id}");
         let (no, none) = ("there is no note n9; /memory list shows the ids", "there are no notes yet");
         assert_eq!(told[..5], [no, "forgotten", none, &kept, &found]);
-        assert!(told[5].starts_with("1 notes, 0 facts, 0 pieces of conversations; ") && told[6] == "/memory show needs to know what", "{told:?}");
+        assert!(
+            told[5].starts_with("1 notes, 0 facts, 0 pieces of conversations; ") && told[6] == "/memory show needs to know what",
+            "{told:?}"
+        );
         let name = agent.engine().info().name.clone();
         let (out, _) = chatted(&agent, nobody(Approve::Deny), "/model\n").await;
         assert_eq!(out, format!("{name} (script) · context 4,096 of 4,096 tokens\n"));

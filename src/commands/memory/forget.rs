@@ -140,7 +140,10 @@ async fn be_sure(context: &Context, texts: &[&str]) -> Result<()> {
         store.rewrite().await?;
         drop(store);
         if is_left()? {
-            bail!("it is out of the memory, and its bytes are still in {}; run this once more, and tell us if that does not help", files[0].display());
+            bail!(
+                "it is out of the memory, and its bytes are still in {}; run this once more, and tell us if that does not help",
+                files[0].display()
+            );
         }
     }
     Ok(())
@@ -150,8 +153,7 @@ async fn be_sure(context: &Context, texts: &[&str]) -> Result<()> {
 fn needles(texts: &[&str]) -> Vec<Vec<u8>> {
     let escaped = |text: &str| serde_json::Value::from(text).to_string().trim_matches('"').to_owned();
     let all = texts.iter().flat_map(|text| [text.trim().to_owned(), escaped(text.trim())]);
-    let mut needles: Vec<Vec<u8>> =
-        all.filter(|text| text.len() >= LEAST).map(|text| text.bytes().take(LOOKED_FOR).collect()).collect();
+    let mut needles: Vec<Vec<u8>> = all.filter(|text| text.len() >= LEAST).map(|text| text.bytes().take(LOOKED_FOR).collect()).collect();
     needles.sort();
     needles.dedup();
     needles

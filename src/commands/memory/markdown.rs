@@ -79,7 +79,7 @@ impl Reader {
     fn end(&mut self) {
         let block = std::mem::take(&mut self.block);
         let text = block.trim_start();
-        let text = text.strip_prefix(["-", "*", "+"]).filter(|_| is_item(text)).unwrap_or(text).trim();
+        let text = text.strip_prefix(['-', '*', '+']).filter(|_| is_item(text)).unwrap_or(text).trim();
         if text.is_empty() || text.chars().all(|char| "-*_=".contains(char)) {
             return; // nothing, or a line across
         }
@@ -145,18 +145,26 @@ mod tests {
             assert_eq!(found, expected, "{name}: {text}");
         };
         let day = Some("2026-03-14");
-        check("2026-03-14.md", "- one\n- two\n  more of two\n\n  still two\n- three\n", &[
-            ("one", day), ("two\n  more of two\n  still two", day), ("three", day),
-        ]);
-        check("MEMORY.md", "# Owner\n\nLikes tea.\nAnd cake.\n\n## Pets ##\n* a cat\n1. a dog\n", &[
-            ("Owner: Likes tea.\nAnd cake.", None), ("Owner › Pets: a cat", None), ("Owner › Pets: 1. a dog", None),
-        ]);
-        check("log.md", "# Log\n## 2026-03-14\nx\n## 2026-03-15 Sunday\ny\n# Rest\nz", &[
-            ("Log: x", day), ("Log › 2026-03-15 Sunday: y", Some("2026-03-15")), ("Rest: z", None),
-        ]);
-        check("a.md", "---\ntitle: 2026-03-14\n---\nRun:\n```sh\n# not a heading\n\n- no item\n```\nafter", &[
-            ("Run:\n```sh\n# not a heading\n\n- no item\n```", None), ("after", None),
-        ]);
+        check(
+            "2026-03-14.md",
+            "- one\n- two\n  more of two\n\n  still two\n- three\n",
+            &[("one", day), ("two\n  more of two\n  still two", day), ("three", day)],
+        );
+        check(
+            "MEMORY.md",
+            "# Owner\n\nLikes tea.\nAnd cake.\n\n## Pets ##\n* a cat\n1. a dog\n",
+            &[("Owner: Likes tea.\nAnd cake.", None), ("Owner › Pets: a cat", None), ("Owner › Pets: 1. a dog", None)],
+        );
+        check(
+            "log.md",
+            "# Log\n## 2026-03-14\nx\n## 2026-03-15 Sunday\ny\n# Rest\nz",
+            &[("Log: x", day), ("Log › 2026-03-15 Sunday: y", Some("2026-03-15")), ("Rest: z", None)],
+        );
+        check(
+            "a.md",
+            "---\ntitle: 2026-03-14\n---\nRun:\n```sh\n# not a heading\n\n- no item\n```\nafter",
+            &[("Run:\n```sh\n# not a heading\n\n- no item\n```", None), ("after", None)],
+        );
         check("a.md", "- item\nparagraph\n\n---\n\n- \n#hashtag\n", &[("item", None), ("paragraph", None), ("#hashtag", None)]);
         check("12026-03-14.md", "x", &[("x", None)]);
         check("2026-13-14.md", "ü", &[("ü", None)]);

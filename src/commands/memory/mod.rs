@@ -175,7 +175,9 @@ async fn edit(store: &Store, id: &str, text: Option<&str>) -> Result<()> {
 fn edited(text: &str) -> Result<String> {
     let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()));
     let Some(editor) = editor.filter(|_| std::io::stdin().is_terminal()) else {
-        return Err(BadInput("give the new text, `-` to read it from standard input, or set EDITOR and run this on a terminal".into()).into());
+        return Err(
+            BadInput("give the new text, `-` to read it from standard input, or set EDITOR and run this on a terminal".into()).into()
+        );
     };
     // Readable by the owner alone, and gone when this returns.
     let mut file = tempfile::Builder::new().prefix("paguro-note-").suffix(".md").tempfile()?;
@@ -183,7 +185,8 @@ fn edited(text: &str) -> Result<String> {
     // As git does: the variable may hold arguments.
     let mut words = editor.split_whitespace();
     let program = words.next().unwrap_or_default();
-    let status = Command::new(program).args(words).arg(file.path()).status().with_context(|| format!("the editor {editor} cannot be run"))?;
+    let status =
+        Command::new(program).args(words).arg(file.path()).status().with_context(|| format!("the editor {editor} cannot be run"))?;
     if !status.success() {
         return Err(BadInput(format!("the editor {editor} ended with {status}; nothing was changed")).into());
     }

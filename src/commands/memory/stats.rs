@@ -80,7 +80,11 @@ fn show(out: &mut impl Write, stats: &Stats) -> std::io::Result<()> {
     writeln!(out, "vectors  {vectors} of {all}")?;
     match stats.hit_rate {
         Some(rate) => {
-            writeln!(out, "recall   {used} of {recalled} notes that came with messages were used ({:.0} %): a reply or call of the turn", rate * 100.0)?;
+            writeln!(
+                out,
+                "recall   {used} of {recalled} notes that came with messages were used ({:.0} %): a reply or call of the turn",
+                rate * 100.0
+            )?;
             writeln!(out, "         has a word of theirs, of four letters or with a number, that the message had not")?;
         }
         None => writeln!(out, "recall   no note has come with a message yet")?,
