@@ -50,12 +50,12 @@ pub fn restore(home: &Path, file: &Path, kept_as: &str, progress: CopyProgress<'
 }
 
 /// A checked copy that has no name of its own yet; dropped, it is removed.
-struct Copy {
+struct Checked {
     path: PathBuf,
     done: bool,
 }
 
-impl Drop for Copy {
+impl Drop for Checked {
     fn drop(&mut self) {
         if !self.done {
             // What is left of a copy that failed is no backup, and the next one writes over it.
@@ -64,7 +64,7 @@ impl Drop for Copy {
     }
 }
 
-impl Copy {
+impl Checked {
     /// Gives the copy its name, when all of it is on the disk; its bytes.
     fn become_file(mut self, file: &Path) -> Result<u64, StoreError> {
         let rename = || -> io::Result<u64> {
@@ -94,7 +94,7 @@ fn beside(file: &Path, word: &str) -> PathBuf {
 }
 
 /// Copies the database `from` to `to`, as one file without a log, and checks the copy.
-fn copy_of(from: &Path, to: &Path, progress: CopyProgress<'_>, check: &str) -> Result<Copy, StoreError> {
+fn copy_of(from: &Path, to: &Path, progress: CopyProgress<'_>, check: &str) -> Result<Checked, StoreError> {
     let io = |error: io::Error| StoreError::from_io(&error, to);
     for left_over in [to.to_owned(), log_of(to), index_of(to)] {
         match fs::remove_file(&left_over) {
@@ -103,7 +103,7 @@ fn copy_of(from: &Path, to: &Path, progress: CopyProgress<'_>, check: &str) -> R
         }
     }
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(io)?;
-    let copy = Copy { path: to.into(), done: false };
+    let copy = Checked { path: to.into(), done: false };
     let read = || -> Result<Connection, Failure> {
         database::register_sqlite_vec()?;
         let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;

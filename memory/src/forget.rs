@@ -209,15 +209,15 @@ fn run(transaction: &Transaction<'_>, forget: &Forget) -> Result<Forgotten, Fail
     if forget.with_turns {
         whole.extend(&own);
     }
-    work.erase(&list(&whole), Reach::Whole)?;
-    work.erase(&None, Reach::Phrases)?;
-    let mut related: BTreeSet<i64> = work.turns.iter().chain(&own).copied().collect();
-    related.extend(recalled(transaction, &notes)?);
-    work.erase(&list(&related), Reach::Sentences)?;
+    let recalled = recalled(transaction, &notes)?;
     for (number, note) in notes {
         transaction.execute("DELETE FROM notes WHERE number = ?1", [number])?;
         work.out.notes.push(note);
     }
+    work.erase(&list(&whole), Reach::Whole)?;
+    work.erase(&None, Reach::Phrases)?;
+    let related: BTreeSet<i64> = work.turns.iter().chain(&own).chain(&recalled).copied().collect();
+    work.erase(&list(&related), Reach::Sentences)?;
     work.distilled(&own)?;
     work.empty_notes()?;
     work.finish(&own)

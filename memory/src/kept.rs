@@ -150,6 +150,11 @@ impl Store {
         .await
     }
 
+    /// How many numbers the notes' vectors have, once there is one.
+    pub async fn vector_dimension(&self) -> Result<Option<usize>, StoreError> {
+        self.run(|connection| vectors::dimension(connection)).await
+    }
+
     /// Lets notes that were imported before the ones that replace them know of those. For the end of an import.
     pub async fn link_imported(&self) -> Result<(), StoreError> {
         self.run(|connection| {

@@ -1,5 +1,9 @@
 //! Backup, restore, and a damaged database, from outside.
 
+use std::io::{BufRead as _, BufReader};
+
+use serde_json::json;
+
 use super::support::Home;
 
 fn notes(home: &Home) -> usize {
@@ -24,6 +28,27 @@ fn there_and_back() {
     let kept = restored.stdout.lines().find_map(|line| line.strip_prefix("what was there is kept as ")).unwrap();
     assert_eq!((home.run(&["restore", kept]).status, notes(&home)), (Some(0), 2));
     assert_eq!(home.run(&["restore", "/dev/null"]).status, Some(2));
+}
+
+#[test]
+fn a_backup_is_made_while_serve_runs_and_a_restore_is_not() {
+    let home = Home::new();
+    home.run(&["memory", "add", "one"]);
+    let script = home.script(&[json!({"when": ".", "text": "ok"})]);
+    let mut serve = home.command(&["serve", "--model", &script]).spawn().unwrap();
+    // It has the database by then.
+    let mut lines = BufReader::new(serve.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("the sandbox around commands")));
+    let file = home.path("copy.db");
+    let made = home.run(&["backup", file.to_str().unwrap()]);
+    let refused = home.run(&["restore", file.to_str().unwrap()]);
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+    assert_eq!(made.status, Some(0), "{made:?}");
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("is in use by another paguro"), "{refused:?}");
+    assert_eq!(home.run(&["restore", file.to_str().unwrap()]).status, Some(0));
+    assert_eq!(notes(&home), 1);
 }
 
 #[test]

@@ -66,6 +66,12 @@ fn a_bad_line_is_named_and_what_stood_before_it_is_kept() {
     check(b"{\"text\":\"\\ud800\"}", "not JSON (");
     check(b"{\"text\":\"x\",\"vector\":[]}", "a vector cannot be used: it must have");
     check(b"{\"text\":\"x\",\"vector\":[1e39]}", "a vector cannot be used: it contains NaN");
+    let two = "{\"text\":\"x\",\"vector\":[1,2]}\n{\"text\":\"y\",\"vector\":[1]}\n";
+    let home = Home::new();
+    let run = home.pipe(&["memory", "import", "-"], two);
+    assert!(run.stderr.contains("-, line 2: a vector of 1 numbers was given and the notes' vectors have 2"), "{run:?}");
+    let run = home.pipe(&["memory", "import", "-"], "\n{\"text\":\"z\",\"vector\":[1]}\n");
+    assert!(run.stderr.contains("-, line 2: a vector of 1 numbers"), "{run:?}");
     check(b"{\"text\":\"x\",\"kind\":\"poem\"}", "not a note (unknown variant `poem`");
     check(b"{\"role\":\"user\"}", "a message has no content");
     let long = |size: usize| format!("{{\"text\":\"{}\"}}", "x".repeat(size));

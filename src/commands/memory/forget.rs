@@ -86,7 +86,8 @@ fn summary(forgotten: &Forgotten) -> String {
     if !places.is_empty() {
         let names: Vec<String> = sessions.iter().map(|(channel, name)| format!("{channel}/{name}")).collect();
         let of = if names.is_empty() { String::new() } else { format!(" of {}", names.join(", ")) };
-        out += &format!(", and words in {} places{of}", places.len());
+        let count = if places.len() == 1 { "one place".to_owned() } else { format!("{} places", places.len()) };
+        out += &format!(", and words in {count}{of}");
     }
     out
 }

@@ -32,7 +32,7 @@ const DEPTH: usize = 8;
 const FILES: usize = 100_000;
 
 pub async fn run(store: &Store, file: &Path, trust: bool) -> Result<()> {
-    let mut import = Import { store, batch: Vec::new(), bytes: 0, count: 0 };
+    let mut import = Import { store, batch: Vec::new(), bytes: 0, count: 0, dimension: store.vector_dimension().await? };
     let is_markdown = |file: &Path| file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md"));
     if file.is_dir() {
         let files = markdown_files(file, &is_markdown)?;
@@ -94,6 +94,8 @@ struct Import<'a> {
     batch: Vec<KeptNote>,
     bytes: usize,
     count: usize,
+    /// Numbers of a vector, once one is known.
+    dimension: Option<usize>,
 }
 
 impl Import<'_> {
@@ -166,6 +168,12 @@ impl Import<'_> {
     async fn add_all(&mut self, notes: Vec<KeptNote>) -> Result<(), String> {
         for note in notes {
             check(&note)?;
+            if let Some(vector) = &note.vector {
+                let (given, expected) = (vector.len(), *self.dimension.get_or_insert(vector.len()));
+                if given != expected {
+                    return Err(StoreError::WrongDimension { given, expected }.to_string());
+                }
+            }
             self.add(note).await.map_err(|e| format!("{e:#}"))?;
         }
         Ok(())

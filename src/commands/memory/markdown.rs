@@ -102,11 +102,12 @@ fn heading(line: &str) -> Option<(usize, &str)> {
 /// Whether a text begins as a list's item.
 fn is_item(text: &str) -> bool {
     let text = text.trim_start();
-    if text.strip_prefix(['-', '*', '+']).is_some_and(|rest| rest.starts_with([' ', '\t'])) {
+    if text.strip_prefix(['-', '*', '+']).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t'])) {
         return true;
     }
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    (1..=4).contains(&digits) && text[digits..].strip_prefix(['.', ')']).is_some_and(|rest| rest.starts_with([' ', '\t']))
+    (1..=4).contains(&digits)
+        && text[digits..].strip_prefix(['.', ')']).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
 }
 
 /// The first date in a text, `2026-03-14`.
