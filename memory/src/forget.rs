@@ -226,7 +226,7 @@ fn run(transaction: &Transaction<'_>, forget: &Forget) -> Result<Forgotten, Fail
 /// The notes that are meant.
 fn chosen(transaction: &Transaction<'_>, forget: &Forget, out: &mut Forgotten) -> Result<Vec<(i64, NoteRow)>, Failure> {
     let mut notes = Vec::new();
-    let numbered = |row: &rusqlite::Row<'_>| Ok((row.get(6)?, note_row(row)?));
+    let numbered = |row: &rusqlite::Row<'_>| Ok((row.get(7)?, note_row(row)?));
     for id in &forget.ids {
         match transaction.prepare_cached(NOTE_BY_ID)?.query_row([id], numbered).optional()? {
             Some(note) if !notes.contains(&note) => notes.push(note),
@@ -249,9 +249,9 @@ fn chosen(transaction: &Transaction<'_>, forget: &Forget, out: &mut Forgotten) -
     Ok(notes)
 }
 
-const NOTE_BY_ID: &str = "SELECT id, kind, text, at, origin, pinned, number FROM notes WHERE id = ?1";
+const NOTE_BY_ID: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes WHERE id = ?1";
 
-const ALL_NOTES: &str = "SELECT id, kind, text, at, origin, pinned, number FROM notes ORDER BY number";
+const ALL_NOTES: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes ORDER BY number";
 
 /// The turns that notes come from.
 fn sources(transaction: &Transaction<'_>, notes: &[i64]) -> Result<BTreeSet<i64>, Failure> {
@@ -334,7 +334,7 @@ impl Work<'_> {
     /// Facts that were distilled from the same turns and say the same go as well.
     fn distilled(&mut self, own: &BTreeSet<i64>) -> Result<(), Failure> {
         let mut statement = self.transaction.prepare(FACTS_OF)?;
-        let rows = statement.query_map([list(own)], |row| Ok((row.get(6)?, note_row(row)?)))?;
+        let rows = statement.query_map([list(own)], |row| Ok((row.get(7)?, note_row(row)?)))?;
         for row in rows {
             let (number, fact): (i64, NoteRow) = row?;
             if self.eraser.is_told(&fact.text) {
@@ -368,7 +368,7 @@ impl Work<'_> {
     }
 }
 
-const FACTS_OF: &str = "SELECT id, kind, text, at, origin, pinned, number FROM notes WHERE kind = 'fact'
+const FACTS_OF: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes WHERE kind = 'fact'
      AND (source_turn IN (SELECT value FROM json_each(?1))
          OR number IN (SELECT note FROM note_sources WHERE turn IN (SELECT value FROM json_each(?1))))";
 

@@ -166,11 +166,11 @@ impl Store {
 }
 
 const LIST_KIND: &str =
-    "SELECT id, kind, text, at, origin, pinned FROM notes WHERE kind = ?1 ORDER BY at DESC, number DESC LIMIT ?2 OFFSET ?3";
+    "SELECT id, kind, text, at, origin, pinned, source_turn FROM notes WHERE kind = ?1 ORDER BY at DESC, number DESC LIMIT ?2 OFFSET ?3";
 
-const EDIT: &str = "UPDATE notes SET text = ?2 WHERE id = ?1 RETURNING id, kind, text, at, origin, pinned";
+const EDIT: &str = "UPDATE notes SET text = ?2 WHERE id = ?1 RETURNING id, kind, text, at, origin, pinned, source_turn";
 
-const KEPT: &str = "SELECT n.id, n.kind, n.text, n.at, n.origin, n.pinned, n.key, s.channel || '/' || s.name, n.source_turn,
+const KEPT: &str = "SELECT n.id, n.kind, n.text, n.at, n.origin, n.pinned, n.source_turn, n.key, s.channel || '/' || s.name,
          (SELECT id FROM notes WHERE number = n.replaced), n.imported
      FROM notes n LEFT JOIN sessions s ON s.id = n.session WHERE n.number = ?1";
 
@@ -186,10 +186,10 @@ const RESET: &str = "UPDATE notes SET imported = ?2, replaced = ?3 WHERE id = ?1
 fn kept(connection: &Connection, number: i64) -> Result<KeptNote, Failure> {
     type Rest = (Option<i64>, Option<String>);
     let read = |row: &Row<'_>| -> rusqlite::Result<(KeptNote, Rest)> {
-        let NoteRow { id, kind, text, at, origin, pinned } = note_row(row)?;
-        let (key, session, replaced) = (row.get(6)?, row.get(7)?, row.get(9)?);
+        let NoteRow { id, kind, text, at, origin, pinned, source_turn } = note_row(row)?;
+        let (key, session, replaced) = (row.get(7)?, row.get(8)?, row.get(9)?);
         let note = KeptNote { id: Some(id), kind, text, at: Some(at), origin, pinned, key, session, replaced, ..KeptNote::default() };
-        Ok((note, (row.get(8)?, row.get(10)?)))
+        Ok((note, (source_turn, row.get(10)?)))
     };
     let (mut note, (turn, imported)) = connection.prepare_cached(KEPT)?.query_row([number], read)?;
     if let Some(turn) = turn {

@@ -135,7 +135,6 @@ async fn child() {
     let store = Store::open(Path::new(&home)).unwrap();
     println!("ready");
     store.forget("the-note").await.unwrap();
-    println!("done");
 }
 
 #[tokio::test]

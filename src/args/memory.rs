@@ -82,6 +82,12 @@ pub enum MemoryCommand {
         #[arg(long)]
         trust: bool,
     },
+    /// Make the vectors that notes lack, by the configured embedder; Ctrl-C stops, and the next call goes on
+    Reindex {
+        /// Those that there are as well
+        #[arg(long)]
+        all: bool,
+    },
     /// Show what the memory holds, how it grows, and whether what it finds is used
     Stats {
         /// Draw it as an SVG

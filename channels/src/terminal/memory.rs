@@ -73,7 +73,7 @@ async fn forget(agent: &Agent, ids: &str) -> Result<String, AgentError> {
     let forgotten = agent.store().forget_all(Forget { ids, ..Forget::default() }).await?;
     for (channel, name) in &forgotten.sessions {
         let transcript = agent::transcript_name(channel, name);
-        for name in [agent::summary_name(&transcript), transcript] {
+        for name in [agent::summary_name(&transcript), agent::facts_name(&transcript), transcript] {
             agent.engine().forget(&name).await?;
         }
     }

@@ -110,8 +110,9 @@ fn is_agreed(question: &str) -> bool {
 fn caches(context: &Context, forgotten: &Forgotten) -> Result<()> {
     for (channel, name) in &forgotten.sessions {
         let transcript = agent::transcript_name(channel, name);
-        engine::remove_transcript(&context.kv_folder(), &agent::summary_name(&transcript))?;
-        engine::remove_transcript(&context.kv_folder(), &transcript)?;
+        for name in [agent::summary_name(&transcript), agent::facts_name(&transcript), transcript] {
+            engine::remove_transcript(&context.kv_folder(), &name)?;
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod chats;
 mod forget;
 mod import;
 mod markdown;
+mod meaning;
 mod plot;
 mod stats;
 
@@ -34,7 +35,8 @@ pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
             say!("{}", if *off { "no longer pinned" } else { "pinned: it stands at the beginning of every new conversation" });
         }
         MemoryCommand::Search { query, limit, kind, list } => {
-            let search = Search { kind: kind.map(NoteKind::from), ..Search::words(query, *limit as usize) };
+            let vector = meaning::of_question(&context, &store, query).await?;
+            let search = Search { kind: kind.map(NoteKind::from), vector, ..Search::words(query, *limit as usize) };
             find(&store, search, list.format).await?;
         }
         MemoryCommand::List { limit, kind, list } => {
@@ -45,6 +47,7 @@ pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
         MemoryCommand::Forget(args) => return forget::run(&context, store, args).await,
         MemoryCommand::Export { file, vectors } => export(&store, file.as_deref(), *vectors).await?,
         MemoryCommand::Import { file, trust } => import::run(&store, file, *trust).await?,
+        MemoryCommand::Reindex { all } => meaning::reindex(&context, &store, *all).await?,
         MemoryCommand::Stats { plot, list } => stats::run(&store, plot.as_deref(), list.format).await?,
     }
     Ok(ExitCode::SUCCESS)
