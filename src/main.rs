@@ -49,12 +49,11 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has had enough of a listing
         Err(error) => {
             let (status, _) = exit::of_error(&error);
-            commands::backup::tell_way_back(&error);
             if error.is::<commands::ask::Shown>() {
                 return ExitCode::from(status);
             }
             // One line, whatever the error's parts hold, and nothing in it that drives a terminal.
-            let message = format!("{error:#}").replace('\n', " ");
+            let message = format!("{error:#}{}", commands::backup::way_back(&error)).replace('\n', " ");
             tell!("paguro: {}", channels::visible(&message));
             ExitCode::from(status)
         }

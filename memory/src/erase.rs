@@ -145,7 +145,13 @@ fn change(value: &mut Value, place: Place, erase: &impl Fn(&str, bool) -> Option
     let deep = place == Place::Arguments;
     match value {
         Value::String(text) => erase(text, false).map(|erased| *text = erased).is_some(),
-        Value::Array(items) => items.iter_mut().fold(false, |changed, item| change(item, place, erase) || changed),
+        Value::Array(items) => {
+            let mut changed = false;
+            for item in items {
+                changed |= change(item, place, erase);
+            }
+            changed
+        }
         Value::Object(object) => {
             let mut changed = false;
             // Why a reply ended is a word of a closed set, too.

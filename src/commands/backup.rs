@@ -92,20 +92,18 @@ fn sorted(error: StoreError) -> anyhow::Error {
     }
 }
 
-/// Says where the newest backup is, if the database was found damaged.
-pub fn tell_way_back(error: &anyhow::Error) {
+/// What an error's line ends with if the database was found damaged: where the newest backup is.
+pub fn way_back(error: &anyhow::Error) -> String {
     let agent = error.downcast_ref::<Shown>().map(|shown| &shown.0).or(error.downcast_ref());
     let store = match agent {
         Some(AgentError::Store(store)) => Some(store),
         _ => error.downcast_ref(),
     };
     if !matches!(store, Some(StoreError::Corrupt { .. })) {
-        return;
+        return String::new();
     }
-    match Home::find(|name| std::env::var_os(name)).ok().and_then(|home| newest(&home)) {
-        Some(file) => tell!("paguro: the newest backup that was found: paguro restore {}", file.display()),
-        None => tell!("paguro: no backup was found; if you have one, `paguro restore FILE` checks it and brings it back"),
-    }
+    let file = Home::find(|name| std::env::var_os(name)).ok().and_then(|home| newest(&home));
+    file.map_or(String::new(), |file| format!("; the newest backup that was found: paguro restore {}", file.display()))
 }
 
 /// The newest backup that can be found: where the last one went, beside the database, or in `backups`.

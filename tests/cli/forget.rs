@@ -25,8 +25,8 @@ fn holding(folder: &Path, text: &str) -> Vec<String> {
 fn a_note_that_was_spoken_of_is_gone() {
     let home = Home::new();
     let script = home.script(&[
-        json!({"when": "keep it", "role": "user", "text": "", "tool_calls": [{"name": "remember", "arguments": {"text": "The safe opens with Quixotry-4711"}}]}),
-        json!({"when": "(?s)safe.*\\[note", "text": "You told me: it opens with Quixotry-4711."}),
+        json!({"when": "^the safe opens", "role": "user", "text": "", "tool_calls": [{"name": "remember", "arguments": {"text": "The safe opens with Quixotry-4711"}}]}),
+        json!({"when": "(?s)^what of the safe.*\\[note", "text": "You told me: it opens with Quixotry-4711."}),
         json!({"when": ".", "text": "I keep that the safe opens with Quixotry-4711. Good."}),
     ]);
     let ask = |text: &str, session: &str| {
