@@ -4,8 +4,8 @@
 //! [`Store`] is the handle. It knows nothing of models and embeddings: texts come in, texts and `&[f32]` come in, rows go
 //! out. It decides nothing either; what a step means is the agent's business.
 
-mod codes;
 mod backup;
+mod codes;
 mod conversation;
 mod database;
 mod distilled;

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 use crate::journal::transact;
-use crate::session::scrub;
 use crate::{Store, StoreError, limits, vectors};
 
 /// What sort of thing a note is.

@@ -87,19 +87,12 @@ const BEGAN: &str = "SELECT p.turn, p.seq, p.body -> '$.notes', p.body ->> '$.re
 
 const LATER: &str = "SELECT body FROM steps WHERE turn = ?1 AND seq > ?2 AND kind = 'thought'";
 
-/// Where the vectors are, if there are any.
-const VECTOR_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name IN ('notes_vectors', 'vectors') ORDER BY name DESC LIMIT 1";
-
 fn counts(connection: &Connection) -> Result<MemoryStats, Failure> {
     let (notes, facts, turns, replaced, pinned) = connection
         .query_row(COUNTS, [], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?, unsigned(row, 2)?, unsigned(row, 3)?, unsigned(row, 4)?)))?;
     let bytes = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     let bytes = connection.query_row(bytes, [], |row| unsigned(row, 0))?;
-    let table = connection.query_row(VECTOR_TABLE, [], |row| row.get::<_, String>(0)).optional()?;
-    let vectors = match table {
-        Some(table) => connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| unsigned(row, 0))?,
-        None => 0,
-    };
+    let vectors = connection.query_row("SELECT count(*) FROM vectors", [], |row| unsigned(row, 0))?;
     Ok(MemoryStats { notes, facts, turns, replaced, pinned, bytes, vectors, ..MemoryStats::default() })
 }
 

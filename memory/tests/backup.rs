@@ -92,11 +92,11 @@ async fn what_is_no_backup_is_refused_and_nothing_changes() {
     check(foreign, "another program").await;
     let newer = |file: &Path, _| rusqlite::Connection::open(file).unwrap().pragma_update(None, "user_version", 999).unwrap();
     check(newer, "format 999").await;
-    // A page in the middle, at several places: what SQLite reads there is not what it wrote.
+    // The pages from several places on: what SQLite reads there is not what it wrote.
     for part in 1..5 {
         let flip = |file: &Path, mut bytes: Vec<u8>| {
             let page = bytes.len() / 4_096 * part / 5 * 4_096;
-            bytes[page..page + 200].iter_mut().for_each(|byte| *byte ^= 0xff);
+            bytes[page..].chunks_mut(4_096).flat_map(|page| &mut page[..200]).for_each(|byte| *byte ^= 0xff);
             std::fs::write(file, bytes).unwrap();
         };
         check(flip, "is damaged").await;

@@ -75,7 +75,7 @@ fn a_damaged_database_is_told_with_the_way_back() {
     for part in 0..6 {
         check(&|mut bytes| {
             let page = bytes.len() / 4_096 * part / 6 * 4_096;
-            bytes[page..page + 300].iter_mut().for_each(|byte| *byte ^= 0xff);
+            bytes[page..].chunks_mut(4_096).flat_map(|page| &mut page[..300]).for_each(|byte| *byte ^= 0xff);
             bytes
         });
     }
