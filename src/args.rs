@@ -2,6 +2,7 @@
 
 mod eval;
 mod job;
+mod memory;
 mod model;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::eval::EvalArgs;
 pub use self::job::{JobCommand, JobOptions, JobRunArgs};
+pub use self::memory::{BackupArgs, ForgetArgs, MemoryCommand, RestoreArgs};
 pub use self::model::{BenchArgs, EmbedArgs, ModelCommand, PlanArgs, TuneArgs};
 
 #[derive(Debug, Parser)]
@@ -41,6 +43,10 @@ pub enum Command {
     /// Conversations
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Copy the database to a file, also while `serve` runs
+    Backup(BackupArgs),
+    /// Put a backup in the place of the database; what was there is kept beside it
+    Restore(RestoreArgs),
     /// Calls that wait for your approval, and your answers
     Approvals(ApprovalsArgs),
     /// What runs at a time, by itself
@@ -181,63 +187,6 @@ pub struct ListArgs {
 pub enum ListFormat {
     Text,
     Json,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum MemoryCommand {
-    /// Keep a note
-    Add {
-        /// The note
-        text: String,
-        /// It holds in every conversation, and stands at the beginning of each
-        #[arg(long)]
-        pin: bool,
-        #[command(flatten)]
-        list: ListArgs,
-    },
-    /// Let a note stand at the beginning of every new conversation
-    Pin {
-        /// As `paguro memory list` shows it
-        id: String,
-        /// Take the pin away
-        #[arg(long)]
-        off: bool,
-    },
-    /// Find notes
-    Search {
-        /// What to look for
-        query: String,
-        /// Most results
-        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=memory::limits::SEARCH_RESULTS as i64))]
-        limit: u32,
-        #[command(flatten)]
-        list: ListArgs,
-    },
-    /// Show notes, newest first
-    List {
-        /// Most notes
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=memory::limits::LIST_ROWS as i64))]
-        limit: u32,
-        #[command(flatten)]
-        list: ListArgs,
-    },
-    /// Remove a note
-    Forget {
-        /// Its id, as `list` and `search` show it
-        id: String,
-    },
-    /// Write all notes as JSON lines
-    Export {
-        /// Where to; without it standard output
-        file: Option<PathBuf>,
-    },
-    /// Read notes from JSON lines: `text`, and `id` and `at` if they are to be kept
-    Import {
-        /// Where from; `-` is standard input
-        file: PathBuf,
-    },
-    /// Measure how well notes are found, on notes and questions of a file
-    Eval(EvalArgs),
 }
 
 #[derive(Debug, Subcommand)]

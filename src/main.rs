@@ -53,7 +53,7 @@ fn main() -> ExitCode {
                 return ExitCode::from(status);
             }
             // One line, whatever the error's parts hold, and nothing in it that drives a terminal.
-            let message = format!("{error:#}").replace('\n', " ");
+            let message = format!("{error:#}{}", commands::backup::way_back(&error)).replace('\n', " ");
             tell!("paguro: {}", channels::visible(&message));
             ExitCode::from(status)
         }
@@ -95,6 +95,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Model(command) => commands::model::run(&command).await,
             Command::Memory(command) => commands::memory::run(&command).await,
             Command::Session(command) => commands::session::run(&command).await,
+            Command::Backup(args) => commands::backup::backup(&args),
+            Command::Restore(args) => commands::backup::restore(&args),
             Command::Approvals(args) => commands::approvals::run(args).await,
             Command::Job(command) => commands::job::run(command).await,
             Command::Serve(args) => commands::serve::run(args).await,

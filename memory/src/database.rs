@@ -30,8 +30,12 @@ impl Database {
     /// Opens `home/paguro.db`, making what is missing.
     pub(crate) fn open(home: &Path) -> Result<Self, StoreError> {
         DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(|error| StoreError::from_io(&error, home))?;
-        let lock = Lock::take(&home.join("paguro.lock"))?;
-        let path = home.join("paguro.db");
+        let (path, lock) = (home.join("paguro.db"), home.join("paguro.lock"));
+        let was_used = Lock::was_used(&lock);
+        let mut lock = Lock::take(&lock)?;
+        if was_used && std::fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
+            return Err(StoreError::Corrupt { path, reason: "it is empty, and was not when it was closed".into() });
+        }
         // SQLite would make the file readable for others; its helper files take this one's permissions.
         OpenOptions::new()
             .write(true)
@@ -49,6 +53,7 @@ impl Database {
             Ok(connection)
         };
         let connection = open().map_err(|failure| failure.at(&path))?;
+        lock.used();
         Ok(Self { connection, path, codes: None, _lock: Some(lock) })
     }
 
@@ -125,7 +130,7 @@ const APART: &str = "
         - 2 * (SELECT count(*) FROM vectors JOIN vector_codes USING (note))
         + (SELECT count(*) FROM vectors JOIN vectors_wanted USING (note))";
 
-fn expect_ok(connection: &Connection, sql: &str, path: &Path) -> Result<(), Failure> {
+pub(crate) fn expect_ok(connection: &Connection, sql: &str, path: &Path) -> Result<(), Failure> {
     let reason: String = connection.query_row(sql, [], |row| row.get(0))?;
     match reason.as_str() {
         "ok" => Ok(()),
@@ -135,7 +140,7 @@ fn expect_ok(connection: &Connection, sql: &str, path: &Path) -> Result<(), Fail
 
 /// Adds sqlite-vec to every connection that this process opens from now on.
 #[allow(unsafe_code, reason = "SQLite takes a statically linked extension only as a C function")]
-fn register_sqlite_vec() -> rusqlite::Result<()> {
+pub(crate) fn register_sqlite_vec() -> rusqlite::Result<()> {
     static ONCE: Once = Once::new();
     let mut result = Ok(());
     ONCE.call_once(|| {

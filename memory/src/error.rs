@@ -26,7 +26,7 @@ pub enum StoreError {
     #[error("{} is the database of another program; move it away, or set PAGURO_HOME to another folder", path.display())]
     Foreign { path: PathBuf },
     #[error(
-        "{} is damaged ({reason}); restore a backup, or move the file away to start with an empty memory; nothing was deleted",
+        "{} is damaged ({reason}); `paguro restore FILE` brings a backup back, or move the file away to start with an empty memory; nothing was deleted",
         path.display()
     )]
     Corrupt { path: PathBuf, reason: String },
@@ -67,6 +67,18 @@ pub enum StoreError {
     EmbedderChanges,
     #[error("a vector cannot be used: {reason}")]
     BadVector { reason: &'static str },
+    #[error(
+        "it is out of the memory, and its bytes are still in the write-ahead log, which another program is reading; do it once more when that (a backup?) is done"
+    )]
+    LogInUse,
+    #[error("there is a file {} already; choose another name, or replace it with --force", path.display())]
+    BackupExists { path: PathBuf },
+    #[error("there is no database {} yet, so there is nothing to back up", path.display())]
+    NoDatabase { path: PathBuf },
+    #[error("{} cannot be restored: {reason}; nothing was changed", path.display())]
+    BadBackup { path: PathBuf, reason: String },
+    #[error("cancelled; nothing was changed")]
+    Cancelled,
     #[error("the memory thread has ended, which is a fault in paguro; start it again, what was stored before is safe")]
     Gone,
 }

@@ -4,16 +4,20 @@
 //! [`Store`] is the handle. It knows nothing of models and embeddings: texts come in, texts and `&[f32]` come in, rows go
 //! out. It decides nothing either; what a step means is the agent's business.
 
+mod backup;
 mod codes;
 mod conversation;
 mod database;
 mod dates;
 mod distilled;
 mod embedder;
+mod erase;
 mod error;
 mod files;
+mod forget;
 mod jobs;
 mod journal;
+mod kept;
 pub mod limits;
 mod lock;
 mod notes;
@@ -22,6 +26,7 @@ mod recall;
 mod schema;
 mod session;
 mod skills;
+mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -31,16 +36,21 @@ mod vectors_tests;
 mod vocabulary;
 mod words;
 
+pub use backup::{CopyProgress, backup, looks_like_ours, restore};
 pub use conversation::SummaryRow;
 pub use distilled::Fact;
 pub use embedder::Unembedded;
+pub use erase::{Eraser, FORGOTTEN};
 pub use error::StoreError;
 pub use files::{FileChange, KeptHash};
+pub use forget::{Forget, Forgotten, Place};
 pub use jobs::{Fired, Firing, JOB_CHANNEL, JobKind, JobRow, JobRunRow, Missed, NewJob, RunState, Start, job_session};
 pub use journal::{Accepted, Inbound, Outbound, OutboundRow, StepRow, TurnRow, TurnState};
+pub use kept::{KeptNote, Source};
 pub use notes::{Note, NoteKind, NotePage, NoteRow};
 pub use recall::{Found, Search};
 pub use session::SessionRow;
 pub use skills::AcceptedSkill;
+pub use stats::{MemoryStats, Week};
 pub use store::Store;
 pub use vectors::usable as check_vector;

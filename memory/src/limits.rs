@@ -138,6 +138,18 @@ pub const PAGE_BYTES: u32 = 8_192;
 /// Size to which the write-ahead log is cut back after a checkpoint.
 pub const WAL_BYTES: u64 = 16 << 20;
 
+/// Turns, newest first, that statistics look at.
+pub const STATS_TURNS: usize = 1_000;
+
+/// Weeks, newest first, that statistics tell of.
+pub const STATS_WEEKS: usize = 52;
+
+/// Pages that a backup copies at once; between them it tells how far it is and can be stopped.
+pub const COPY_PAGES: i32 = 2_048;
+
+/// How long a backup waits when another program holds a lock.
+pub const COPY_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Refuses a text of more than `limit` bytes.
 pub(crate) fn check(what: &'static str, text: &str, limit: usize) -> Result<(), StoreError> {
     match text.len() {

@@ -1,7 +1,7 @@
 //! The lock file: one process per home.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{Read, Seek as _, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -10,9 +10,22 @@ use crate::StoreError;
 /// The lock on a home, with this process's id written into the file for the one that is turned away.
 /// The kernel gives it back when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Lock(File);
+pub(crate) struct Lock(File, bool);
+
+/// Stands in the file when the one before closed a database: then one that is empty now has lost what it had.
+const USED: &[u8] = b"closed\n";
 
 impl Lock {
+    /// Says, once the database is open, that there is one.
+    pub(crate) fn used(&mut self) {
+        self.1 = true;
+    }
+
+    /// Whether the one before closed a database. Asked before the lock is taken.
+    pub(crate) fn was_used(path: &Path) -> bool {
+        std::fs::read(path).is_ok_and(|text| text == USED)
+    }
+
     /// Takes the lock, or says who has it. Does not wait.
     pub(crate) fn take(path: &Path) -> Result<Self, StoreError> {
         let io = |error: std::io::Error| StoreError::from_io(&error, path);
@@ -29,7 +42,7 @@ impl Lock {
         }
         file.set_len(0).map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(Self(file))
+        Ok(Self(file, false))
     }
 }
 
@@ -37,5 +50,8 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // A left-over id would mislead for a moment at most; the lock itself goes with the file handle.
         let _ = self.0.set_len(0);
+        if self.1 {
+            let _ = self.0.seek(std::io::SeekFrom::Start(0)).and_then(|_| self.0.write_all(USED));
+        }
     }
 }

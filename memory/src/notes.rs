@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 use crate::journal::transact;
-use crate::session::scrub;
 use crate::{Store, StoreError, limits, vectors};
 
 /// What sort of thing a note is.
@@ -128,17 +127,6 @@ impl Store {
             let (most, from) = (limits::rows(limit, limits::LIST_ROWS), limits::rows(offset, usize::MAX));
             let rows = statement.query_map([most, from], note_row)?;
             Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
-    }
-
-    /// Deletes a note for good, from the file too. `false`: there was none.
-    pub async fn forget(&self, id: &str) -> Result<bool, StoreError> {
-        let id = id.to_owned();
-        self.run(move |connection| {
-            let deleted = connection.execute("DELETE FROM notes WHERE id = ?1", [id])?;
-            scrub(connection)?;
-            Ok(deleted > 0)
         })
         .await
     }

@@ -16,11 +16,20 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_skills.sql"),
     include_str!("../migrations/0006_kinds.sql"),
     include_str!("../migrations/0007_vectors.sql"),
+    include_str!("../migrations/0008_forget.sql"),
     include_str!("../migrations/0009_words.sql"),
 ];
 
 /// Written into every database of ours by the first migration.
 const APPLICATION_ID: i64 = 0x5061_6775;
+
+/// Bytes at the beginning of an SQLite file that say what it is.
+pub(crate) const HEAD_BYTES: usize = 72;
+
+/// Whether a file that begins like this is SQLite's and ours; <https://www.sqlite.org/fileformat.html>, section 1.3.
+pub(crate) fn is_head_of_ours(head: &[u8; HEAD_BYTES]) -> bool {
+    head.starts_with(b"SQLite format 3\0") && i64::from(u32::from_be_bytes([head[68], head[69], head[70], head[71]])) == APPLICATION_ID
+}
 
 /// Refuses a database of a newer version or of another program, before anything is written.
 pub(crate) fn recognise(connection: &Connection, path: &Path) -> Result<(), Failure> {

@@ -39,7 +39,6 @@ const PUT_CODE: &str = "
     ON CONFLICT (note) DO UPDATE SET class = excluded.class, code = excluded.code";
 
 /// The note's vector, if it has one.
-#[allow(dead_code, reason = "for the export, which comes at the same time")]
 pub(crate) fn get(connection: &Connection, note: i64) -> Result<Option<Vec<f32>>, Failure> {
     let mut statement = connection.prepare_cached("SELECT vector FROM vectors WHERE note = ?1")?;
     let blob: Option<Vec<u8>> = statement.query_row([note], |row| row.get(0)).optional()?;

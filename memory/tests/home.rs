@@ -130,8 +130,10 @@ async fn check(damage: impl FnOnce(&Path), expected: &str) {
     let before = std::fs::read(&path).unwrap();
     let error = Store::open(home.path()).map(|_| ()).unwrap_err().to_string();
     let shown = error.replace(&path.display().to_string(), "DB");
-    let expected =
-        expected.replace("DAMAGED", "restore a backup, or move the file away to start with an empty memory; nothing was deleted");
+    let expected = expected.replace(
+        "DAMAGED",
+        "`paguro restore FILE` brings a backup back, or move the file away to start with an empty memory; nothing was deleted",
+    );
     let (start, end) = expected.split_once('…').unwrap_or((&expected, ""));
     assert!(shown.starts_with(start) && shown.ends_with(end), "{shown}\nis not\n{expected}");
     assert!(std::fs::read(&path).unwrap() == before, "the file was changed: {expected}");
@@ -166,6 +168,7 @@ async fn a_database_that_cannot_be_used_is_left_alone() {
     };
     check(other, foreign).await;
     check(|path| std::fs::write(path, "not a database\n".repeat(1_000)).unwrap(), "DB is damaged (file is not a database); DAMAGED").await;
+    check(|path| std::fs::write(path, "").unwrap(), "DB is damaged (it is empty, and was not when it was closed); DAMAGED").await;
     check(|path| std::fs::write(path, "short").unwrap(), "DB is damaged (file is not a database); DAMAGED").await;
     check(|path| overwrite(path, 0, 100), "DB is damaged (file is not a database); DAMAGED").await;
     check(|path| overwrite(path, 100, 4_096), "DB is damaged (…); DAMAGED").await;

@@ -2,6 +2,7 @@
 
 pub mod approvals;
 pub mod ask;
+pub mod backup;
 pub mod bench;
 pub mod chat;
 pub mod config;

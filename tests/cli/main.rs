@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod ask;
+mod backup;
 mod crash;
 mod crown;
 mod demo_model;
 mod disk;
 mod embed;
 mod errors;
+mod forget;
 #[path = "../../engine/tests/support/mod.rs"]
 mod ggufs;
 mod hub;

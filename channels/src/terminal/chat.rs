@@ -16,7 +16,7 @@ use super::tool_lines::one_line;
 use super::tty::KeepMode;
 use super::turn::{DeliverError, Ended, TurnError, deliver_unsent, run_turn};
 use super::visible::visible_exact;
-use super::{CHANNEL, commands, session};
+use super::{CHANNEL, commands, memory, session};
 
 const CYAN: &str = "\x1b[36m";
 const PLAIN: &str = "\x1b[0m";
@@ -199,7 +199,7 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
             Action::Approve(mode) => Ok(self.approve(&mode)),
             Action::Model => Ok(commands::model(self.agent)),
             Action::Sessions => commands::sessions(self.agent, &self.session).await,
-            Action::Memory(query) => commands::memory(self.agent, &query).await,
+            Action::Memory(query) => memory::memory(self.agent, &query).await,
             Action::Pin(rule) => commands::pin(self.agent, &rule).await,
             Action::Tasks(which) => commands::tasks(self.agent, &which).await,
             Action::Approvals => commands::approvals(self.agent).await,

@@ -104,14 +104,29 @@ fn sessions_are_changed() {
 fn notes_the_model_and_the_context_can_be_looked_at() {
     run(async {
         let agent = agent().await;
-        let note = |text: &str| Note { text: text.into(), at: Some("2026-11-20T10:00:00.000Z".into()), ..Note::default() };
-        agent.store().add_note(note("my bike is green")).await.unwrap();
-        agent.store().add_note(note("tea \u{1b}[2J at four")).await.unwrap();
-        let (out, _) = chatted(&agent, nobody(Approve::Deny), "/memory bike\n/memory\n/memory car\n").await;
+        let at = Some("2026-11-20T10:00:00.000Z".to_owned());
+        let note = |id: &str, text: &str| Note { id: Some(id.into()), text: text.into(), at: at.clone(), ..Note::default() };
+        agent.store().add_note(note("n1", "my bike is green")).await.unwrap();
+        agent.store().add_note(note("n2", "tea \u{1b}[2J at four")).await.unwrap();
+        let (out, _) = chatted(&agent, nobody(Approve::Deny), "/memory bike\n/memory\n/memory search car\n/memory show n1\n").await;
         assert_eq!(
             out,
-            "2026-11-20  my bike is green  (words: bike)\n2026-11-20  tea \u{1b}[2J at four\n2026-11-20  my bike is green\n\
-             no note has a word of: car\n"
+            "n1  2026-11-20  my bike is green  (words: bike)\nn2  2026-11-20  tea \u{1b}[2J at four\nn1  2026-11-20  my bike is green\n\
+             no note has a word of: car\nmy bike is green\na note, 2026-11-20T10:00:00.000Z\n"
+        );
+        let lines =
+            "/memory forget n9\n/memory forget n1 n2\n/memory list\n/memory add the car is red\n/memory car\n/memory stats\n/memory show\n";
+        let (out, _) = chatted(&agent, nobody(Approve::Deny), lines).await;
+        let id = agent.store().list(1, 0).await.unwrap().remove(0).id;
+        let today = out.lines().find_map(|line| line.strip_prefix(&format!("{id}  "))?.split("  ").next()).unwrap().to_owned();
+        let told: Vec<&str> = out.lines().collect();
+        let found = format!("{id}  {today}  the car is red  (words: car)");
+        let kept = format!("kept as {id}");
+        let (no, none) = ("there is no note n9; /memory list shows the ids", "there are no notes yet");
+        assert_eq!(told[..5], [no, "forgotten", none, &kept, &found]);
+        assert!(
+            told[5].starts_with("1 notes, 0 facts, 0 pieces of conversations; ") && told[6] == "/memory show needs to know what",
+            "{told:?}"
         );
         let name = agent.engine().info().name.clone();
         let (out, _) = chatted(&agent, nobody(Approve::Deny), "/model\n").await;

@@ -42,7 +42,12 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "model", arguments: "", help: "say which model replies", action: |_| Action::Model },
     Command { name: "context", arguments: "", help: "say what fills the context", action: |_| Action::Context },
     Command { name: "approve", arguments: "[MODE]", help: "show or set who approves: prompt, deny, all, wait", action: Action::Approve },
-    Command { name: "memory", arguments: "[QUERY]", help: "find notes, or list the newest", action: Action::Memory },
+    Command {
+        name: "memory",
+        arguments: "[QUERY]",
+        help: "find notes; or: list, show ID, add TEXT, forget ID, stats",
+        action: Action::Memory,
+    },
     Command { name: "pin", arguments: "TEXT", help: "keep a rule that holds in every conversation", action: Action::Pin },
     Command { name: "approvals", arguments: "", help: "list what waits for your approval", action: |_| Action::Approvals },
     Command { name: "tasks", arguments: "[stop N]", help: "list the tasks that run, or stop one", action: Action::Tasks },

@@ -2,16 +2,13 @@
 
 use std::fmt::Write as _;
 
-use agent::memory::{Note, Search};
+use agent::memory::Note;
 use agent::{Agent, AgentError, Filling};
 
 use super::chat::UndoFiles;
 use super::tool_lines::{call_line, one_line};
 use super::visible::visible_exact;
 use super::{CHANNEL, session};
-
-/// Notes that `/memory` shows.
-const NOTES: usize = 10;
 
 /// Characters of a time that are its date, and its date and minute: `2026-11-21T09:41`.
 const DATE: usize = 10;
@@ -37,21 +34,6 @@ pub(super) async fn sessions(agent: &Agent, current: &str) -> Result<String, Age
     });
     let lines: Vec<String> = lines.collect();
     Ok(if lines.is_empty() { "there are no sessions yet".to_owned() } else { lines.join("\n") })
-}
-
-pub(super) async fn memory(agent: &Agent, query: &str) -> Result<String, AgentError> {
-    let store = agent.store();
-    let lines: Vec<String> = if query.is_empty() {
-        store.list(NOTES, 0).await?.iter().map(|note| format!("{}  {}", date(&note.at), note.text)).collect()
-    } else {
-        let found = store.search(Search::words(query, NOTES)).await?;
-        found.iter().map(|note| format!("{}  {}  ({})", date(&note.at), note.text, note.why)).collect()
-    };
-    Ok(match (lines.is_empty(), query.is_empty()) {
-        (false, _) => lines.join("\n"),
-        (true, true) => "there are no notes yet".to_owned(),
-        (true, false) => format!("no note has a word of: {query}"),
-    })
 }
 
 pub(super) async fn context(agent: &Agent, name: &str) -> Result<String, AgentError> {
@@ -166,7 +148,7 @@ pub(super) async fn find_session(agent: &Agent, name: String) -> Result<Result<S
     Ok(if found { Ok(name) } else { Err(format!("there is no session {name}; /sessions lists them, /new {name} begins it")) })
 }
 
-fn date(at: &str) -> &str {
+pub(super) fn date(at: &str) -> &str {
     at.get(..DATE).unwrap_or(at)
 }
 
@@ -175,7 +157,7 @@ fn minute(at: &str) -> String {
 }
 
 /// `1,234,567`
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -188,7 +170,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// `1.7 M`, `4.0 GB`
-fn short(number: u64, unit: &str) -> String {
+pub(super) fn short(number: u64, unit: &str) -> String {
     #[expect(clippy::cast_precision_loss, reason = "two figures are shown")]
     let mut value = number as f64;
     let mut prefixes = ["", "k", "M", "G"].into_iter();

@@ -10,6 +10,7 @@ mod command;
 mod commands;
 mod editor;
 mod input;
+mod memory;
 mod printer;
 mod session;
 mod settings;

@@ -1,0 +1,101 @@
+//! `/memory`: the notes, from within a chat. Each of these returns its whole text.
+//!
+//! A line that begins with one of the words below is that command; anything else is looked for. `paguro memory` can do more.
+
+use std::fmt::Write as _;
+
+use agent::memory::{Forget, Note, NoteKind, Search};
+use agent::{Agent, AgentError};
+
+use super::commands::{date, grouped, short};
+use super::tool_lines::one_line;
+
+/// Notes that are shown.
+const NOTES: usize = 10;
+
+/// What `/memory LINE` says.
+pub(super) async fn memory(agent: &Agent, line: &str) -> Result<String, AgentError> {
+    let (word, rest) = line.split_once(char::is_whitespace).map_or((line, ""), |(word, rest)| (word, rest.trim()));
+    match (word, rest) {
+        ("" | "list", "") => list(agent).await,
+        ("stats", "") => stats(agent).await,
+        ("add" | "show" | "forget" | "search", "") => Ok(format!("/memory {word} needs to know what")),
+        ("add", text) => {
+            let note = agent.store().add_note(Note { text: text.to_owned(), ..Note::default() }).await?;
+            Ok(format!("kept as {}", note.id))
+        }
+        ("show", id) => show(agent, id).await,
+        ("forget", ids) => forget(agent, ids).await,
+        ("search", query) => search(agent, query).await,
+        _ => search(agent, line).await,
+    }
+}
+
+async fn list(agent: &Agent) -> Result<String, AgentError> {
+    let notes = agent.store().list(NOTES, 0).await?;
+    let lines: Vec<String> = notes.iter().map(|note| format!("{}  {}  {}", note.id, date(&note.at), one_line(&note.text))).collect();
+    Ok(if lines.is_empty() { "there are no notes yet".to_owned() } else { lines.join("\n") })
+}
+
+async fn search(agent: &Agent, query: &str) -> Result<String, AgentError> {
+    let found = agent.store().search(Search::words(query, NOTES)).await?;
+    let lines: Vec<String> =
+        found.iter().map(|note| format!("{}  {}  {}  ({})", note.id, date(&note.at), one_line(&note.text), note.why)).collect();
+    Ok(if lines.is_empty() { format!("no note has a word of: {query}") } else { lines.join("\n") })
+}
+
+async fn show(agent: &Agent, id: &str) -> Result<String, AgentError> {
+    let Some(note) = agent.store().note(id).await? else { return Ok(no_note(id)) };
+    let kind = match note.kind {
+        NoteKind::Note => "a note",
+        NoteKind::Turn => "said in a conversation",
+        NoteKind::Fact => "a fact, distilled from what was said",
+    };
+    let mut out = format!("{}\n{kind}, {}", note.text, note.at.unwrap_or_default());
+    for (what, value) in [("from strangers", note.origin), ("session", note.session), ("replaced by", note.replaced)] {
+        if let Some(value) = value {
+            let _ = write!(out, "\n{what}: {}", one_line(&value));
+        }
+    }
+    for source in note.source.iter().chain(&note.sources) {
+        let _ = write!(out, "\nfrom turn {} of {}", source.turn, source.session);
+    }
+    Ok(out)
+}
+
+/// Out of the memory and of what the model has read. The session goes on: its next turn reads itself anew, without it.
+async fn forget(agent: &Agent, ids: &str) -> Result<String, AgentError> {
+    let ids: Vec<String> = ids.split_whitespace().map(str::to_owned).collect();
+    let would = agent.store().would_forget(Forget { ids: ids.clone(), ..Forget::default() }).await?;
+    if !would.unknown.is_empty() {
+        return Ok(no_note(&would.unknown.join(", ")));
+    }
+    let forgotten = agent.store().forget_all(Forget { ids, ..Forget::default() }).await?;
+    for (channel, name) in &forgotten.sessions {
+        let transcript = agent::transcript_name(channel, name);
+        for name in [agent::summary_name(&transcript), agent::facts_name(&transcript), transcript] {
+            agent.engine().forget(&name).await?;
+        }
+    }
+    let mut out = "forgotten".to_owned();
+    for (turn, text) in &forgotten.sources {
+        let _ = write!(out, "\nturn {turn}, where it comes from, says now: {}", one_line(text));
+    }
+    Ok(out)
+}
+
+async fn stats(agent: &Agent) -> Result<String, AgentError> {
+    let stats = agent.store().memory_stats().await?;
+    let (notes, facts, turns) = (grouped(stats.notes), grouped(stats.facts), grouped(stats.turns));
+    let mut out = format!("{notes} notes, {facts} facts, {turns} pieces of conversations; {} on disk", short(stats.bytes, "B"));
+    let _ = write!(out, "; {} have vectors", grouped(stats.vectors));
+    if stats.recalled > 0 {
+        let percent = stats.used * 100 / stats.recalled;
+        let _ = write!(out, "\n{} notes came with messages, {} of them were used ({percent} %)", stats.recalled, stats.used);
+    }
+    Ok(out)
+}
+
+fn no_note(id: &str) -> String {
+    format!("there is no note {id}; /memory list shows the ids")
+}

@@ -1,0 +1,377 @@
+//! Forgetting: a thing goes from the notes, their indexes and vectors, and from everything that was said, in one transaction; then its
+//! bytes go from the write-ahead log. Files beside the database (transcripts of the model, the workspace) are the caller's.
+//!
+//! What an exact phrase does not find, because it was said in other words, is looked for only in turns that are known to speak of the
+//! note: those that it comes from, those that it came up in, and those that hold its words.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde_json::Value;
+
+use crate::erase::{Eraser, wipe};
+use crate::error::Failure;
+use crate::journal::transact;
+use crate::notes::{NoteKind, NoteRow, note_row};
+use crate::{FORGOTTEN, Store, StoreError, limits};
+
+/// What is to be forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forget {
+    /// Notes, facts, pieces of turns. A piece takes its whole turn with it.
+    pub ids: Vec<String>,
+    /// Whatever has these words: they go from everywhere, and the notes with them go whole.
+    pub matching: Option<String>,
+    /// All that was said in the turns that the notes come from goes, too.
+    pub with_turns: bool,
+}
+
+/// A place among what was said that was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What stands there: `message`, `step`, `summary`, ….
+    pub what: &'static str,
+    /// Its turn.
+    pub turn: Option<i64>,
+}
+
+/// What was forgotten, or would be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Notes, facts and pieces that went whole.
+    pub notes: Vec<NoteRow>,
+    /// Ids that there is no note of.
+    pub unknown: Vec<String>,
+    /// Where something was taken out of what was said.
+    pub places: Vec<Place>,
+    /// The turns that the notes come from, with what their messages say now.
+    pub sources: Vec<(i64, String)>,
+    /// Channel and name of the sessions that something was taken out of.
+    pub sessions: Vec<(String, String)>,
+}
+
+/// Forgetting.
+impl Store {
+    /// Forgets for good, from the file too. Cut off in the middle, either nothing or all of it is gone, and the next call, whatever it
+    /// is about, empties the write-ahead log.
+    pub async fn forget_all(&self, forget: Forget) -> Result<Forgotten, StoreError> {
+        self.run(move |connection| {
+            let forgotten = transact(connection, |transaction| run(transaction, &forget))?;
+            empty_log(connection)?;
+            Ok(forgotten)
+        })
+        .await
+    }
+
+    /// Forgets one note by [`Store::forget_all`]. `false`: there was none.
+    pub async fn forget(&self, id: &str) -> Result<bool, StoreError> {
+        let forgotten = self.forget_all(Forget { ids: vec![id.to_owned()], ..Forget::default() }).await?;
+        Ok(!forgotten.notes.is_empty())
+    }
+
+    /// What [`Store::forget_all`] would do. Nothing is changed.
+    pub async fn would_forget(&self, forget: Forget) -> Result<Forgotten, StoreError> {
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            let forgotten = run(&transaction, &forget)?;
+            transaction.rollback()?;
+            Ok(forgotten)
+        })
+        .await
+    }
+
+    /// Writes the whole file anew, without what was deleted and without gaps. Takes as much room again while it runs.
+    pub async fn rewrite(&self) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection.execute_batch("VACUUM")?;
+            empty_log(connection)
+        })
+        .await
+    }
+}
+
+/// Takes what was deleted out of the write-ahead log.
+fn empty_log(connection: &Connection) -> Result<(), Failure> {
+    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy { Err(StoreError::LogInUse.into()) } else { Ok(()) }
+}
+
+/// A column that holds what was said.
+struct Column {
+    what: &'static str,
+    is_json: bool,
+    /// Number of the row, text, turn, session; only of the turns in `?1`, a JSON list, unless it is NULL.
+    read: &'static str,
+    write: &'static str,
+}
+
+macro_rules! column {
+    ($what:literal, $json:literal, $read:literal, $turn:literal, $write:literal) => {
+        Column {
+            what: $what,
+            is_json: $json,
+            read: concat!($read, " WHERE (?1 IS NULL OR ", $turn, " IN (SELECT value FROM json_each(?1)))"),
+            write: $write,
+        }
+    };
+}
+
+/// Pieces of turns stand here as well: they are what was said. Other notes are written by somebody; what they quote of a forgotten one goes.
+const COLUMNS: &[Column] = &[
+    column!(
+        "note",
+        false,
+        "SELECT number, text, CASE kind WHEN 'turn' THEN source_turn END, session FROM notes",
+        "CASE kind WHEN 'turn' THEN source_turn END",
+        "UPDATE notes SET text = ?2 WHERE number = ?1"
+    ),
+    column!(
+        "message",
+        false,
+        "SELECT i.id, i.text, t.id, i.session FROM inbox i LEFT JOIN turns t ON t.inbound = i.id",
+        "t.id",
+        "UPDATE inbox SET text = ?2 WHERE id = ?1"
+    ),
+    column!(
+        "data",
+        false,
+        "SELECT i.id, i.data, t.id, i.session FROM inbox i LEFT JOIN turns t ON t.inbound = i.id",
+        "t.id",
+        "UPDATE inbox SET data = ?2 WHERE id = ?1"
+    ),
+    column!(
+        "step",
+        true,
+        "SELECT p.id, p.body, p.turn, t.session FROM steps p JOIN turns t ON t.id = p.turn",
+        "p.turn",
+        "UPDATE steps SET body = ?2 WHERE id = ?1"
+    ),
+    column!("outcome", false, "SELECT id, outcome, id, session FROM turns", "id", "UPDATE turns SET outcome = ?2 WHERE id = ?1"),
+    column!("task", true, "SELECT id, task, id, session FROM turns", "id", "UPDATE turns SET task = ?2 WHERE id = ?1"),
+    column!("reply", false, "SELECT id, text, turn, session FROM outbox", "turn", "UPDATE outbox SET text = ?2 WHERE id = ?1"),
+    column!(
+        "summary",
+        false,
+        "SELECT s.rowid, s.text, s.upto, s.session FROM summaries s",
+        "EXISTS (SELECT 1 FROM turns t WHERE t.session = s.session AND t.id <= s.upto AND t.id IN (SELECT value FROM json_each(?1))) OR s.upto",
+        "UPDATE summaries SET text = ?2 WHERE rowid = ?1"
+    ),
+    column!("job", false, "SELECT id, text, NULL, NULL FROM jobs", "NULL", "UPDATE jobs SET text = ?2 WHERE id = ?1"),
+    column!("run of a job", false, "SELECT id, why, turn, NULL FROM job_runs", "turn", "UPDATE job_runs SET why = ?2 WHERE id = ?1"),
+    // A rule with other words would allow something else.
+    column!("grant", true, "SELECT id, rule, NULL, session FROM grants", "NULL", "DELETE FROM grants WHERE id = ?1 AND ?2 <> ''"),
+    column!(
+        "system block",
+        false,
+        "SELECT id, system_block, NULL, id FROM sessions",
+        "NULL",
+        "UPDATE sessions SET system_block = ?2 WHERE id = ?1"
+    ),
+    column!("skill", false, "SELECT rowid, text, NULL, NULL FROM skills", "NULL", "UPDATE skills SET text = ?2 WHERE rowid = ?1"),
+];
+
+/// How closely a text is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// The phrases alone.
+    Phrases,
+    /// Sentences that say the same.
+    Sentences,
+    /// All of it.
+    Whole,
+}
+
+struct Work<'a> {
+    transaction: &'a Transaction<'a>,
+    eraser: Eraser,
+    out: Forgotten,
+    turns: BTreeSet<i64>,
+    sessions: BTreeSet<i64>,
+}
+
+fn run(transaction: &Transaction<'_>, forget: &Forget) -> Result<Forgotten, Failure> {
+    let mut out = Forgotten::default();
+    let notes = chosen(transaction, forget, &mut out)?;
+    if notes.is_empty() && forget.matching.is_none() {
+        return Ok(out);
+    }
+    transaction.execute("INSERT INTO facts (name, value) VALUES ('forgetting', '1')", [])?;
+    let own = sources(transaction, &notes.iter().map(|(number, _)| *number).collect::<Vec<_>>())?;
+    let mut whole = BTreeSet::new();
+    let mut texts = Vec::new();
+    for (number, note) in &notes {
+        let of_turn = sources(transaction, &[*number])?;
+        // A piece whose turn is not here was imported, and is as any other note.
+        if note.kind == NoteKind::Turn && !of_turn.is_empty() { whole.extend(of_turn) } else { texts.push(note.text.as_str()) }
+    }
+    let eraser = Eraser::new(texts.into_iter().chain(forget.matching.as_deref()));
+    let mut work = Work { transaction, eraser, out, turns: BTreeSet::new(), sessions: BTreeSet::new() };
+    if forget.with_turns {
+        whole.extend(&own);
+    }
+    let recalled = recalled(transaction, &notes)?;
+    for (number, note) in notes {
+        transaction.execute("DELETE FROM notes WHERE number = ?1", [number])?;
+        work.out.notes.push(note);
+    }
+    work.erase(&list(&whole), Reach::Whole)?;
+    work.erase(&None, Reach::Phrases)?;
+    let related: BTreeSet<i64> = work.turns.iter().chain(&own).chain(&recalled).copied().collect();
+    work.erase(&list(&related), Reach::Sentences)?;
+    work.distilled(&own)?;
+    work.empty_notes()?;
+    work.finish(&own)
+}
+
+/// The notes that are meant.
+fn chosen(transaction: &Transaction<'_>, forget: &Forget, out: &mut Forgotten) -> Result<Vec<(i64, NoteRow)>, Failure> {
+    let mut notes = Vec::new();
+    let numbered = |row: &rusqlite::Row<'_>| Ok((row.get(7)?, note_row(row)?));
+    for id in &forget.ids {
+        match transaction.prepare_cached(NOTE_BY_ID)?.query_row([id], numbered).optional()? {
+            Some(note) if !notes.contains(&note) => notes.push(note),
+            Some(_) => {}
+            None => out.unknown.push(id.clone()),
+        }
+    }
+    if let Some(matching) = &forget.matching {
+        let eraser = Eraser::new([matching]);
+        let mut statement = transaction.prepare(ALL_NOTES)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let note: (i64, NoteRow) = numbered(row)?;
+            // A piece loses the words; what else was said in its turn stays.
+            if note.1.kind != NoteKind::Turn && eraser.text(&note.1.text).is_some() && !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
+    Ok(notes)
+}
+
+const NOTE_BY_ID: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes WHERE id = ?1";
+
+const ALL_NOTES: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes ORDER BY number";
+
+/// The turns that notes come from.
+fn sources(transaction: &Transaction<'_>, notes: &[i64]) -> Result<BTreeSet<i64>, Failure> {
+    let mut out = BTreeSet::new();
+    for number in notes {
+        let mut statement = transaction.prepare_cached(SOURCES)?;
+        out.extend(statement.query_map([number], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(out)
+}
+
+const SOURCES: &str = "SELECT source_turn FROM notes WHERE number = ?1 AND source_turn IS NOT NULL
+     UNION SELECT turn FROM note_sources WHERE note = ?1";
+
+/// The turns that notes were given to the model in.
+fn recalled(transaction: &Transaction<'_>, notes: &[(i64, NoteRow)]) -> Result<Vec<i64>, Failure> {
+    let ids: Vec<&str> = notes.iter().map(|(_, note)| note.id.as_str()).collect();
+    let mut statement = transaction.prepare(RECALLED)?;
+    let rows = statement.query_map([serde_json::to_string(&ids).unwrap_or_default()], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+const RECALLED: &str = "SELECT DISTINCT p.turn FROM steps p, json_each(p.body, '$.notes') n
+     WHERE p.kind = 'began' AND n.value IN (SELECT value FROM json_each(?1))";
+
+/// Turns as SQL takes them.
+fn list(turns: &BTreeSet<i64>) -> Option<String> {
+    Some(serde_json::to_string(turns).unwrap_or_default())
+}
+
+impl Work<'_> {
+    /// Erases in all columns, of the turns listed or of all.
+    fn erase(&mut self, turns: &Option<String>, reach: Reach) -> Result<(), Failure> {
+        if turns.as_deref() == Some("[]") {
+            return Ok(());
+        }
+        for column in COLUMNS {
+            let mut changed = Vec::new();
+            let mut statement = self.transaction.prepare_cached(column.read)?;
+            let mut rows = statement.query([turns])?;
+            while let Some(row) = rows.next()? {
+                let Some(text) = row.get::<_, Option<String>>(1)? else { continue };
+                if let Some(erased) = self.erased(column, &text, reach) {
+                    changed.push((row.get::<_, i64>(0)?, erased));
+                    self.turns.extend(row.get::<_, Option<i64>>(2)?);
+                    self.sessions.extend(row.get::<_, Option<i64>>(3)?);
+                    let place = Place { what: column.what, turn: row.get(2)? };
+                    if !self.out.places.contains(&place) && self.out.places.len() < limits::LIST_ROWS {
+                        self.out.places.push(place);
+                    }
+                }
+            }
+            let mut write = self.transaction.prepare_cached(column.write)?;
+            for (number, erased) in changed {
+                write.execute(params![number, erased])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn erased(&self, column: &Column, text: &str, reach: Reach) -> Option<String> {
+        let plain = |text: &str| match reach {
+            Reach::Phrases => self.eraser.text(text),
+            Reach::Sentences => self.eraser.sentences(text),
+            Reach::Whole => (text != FORGOTTEN && !text.is_empty()).then(|| FORGOTTEN.to_owned()),
+        };
+        if !column.is_json {
+            return plain(text);
+        }
+        // What is not JSON was written by nobody of ours; it is still looked at.
+        let Ok(mut value) = serde_json::from_str::<Value>(text) else { return plain(text) };
+        let changed = match reach {
+            Reach::Phrases => self.eraser.json(&mut value, false),
+            Reach::Sentences => self.eraser.json(&mut value, true),
+            Reach::Whole => wipe(&mut value),
+        };
+        changed.then(|| value.to_string())
+    }
+
+    /// Facts that were distilled from the same turns and say the same go as well.
+    fn distilled(&mut self, own: &BTreeSet<i64>) -> Result<(), Failure> {
+        let mut statement = self.transaction.prepare(FACTS_OF)?;
+        let rows = statement.query_map([list(own)], |row| Ok((row.get(7)?, note_row(row)?)))?;
+        for row in rows {
+            let (number, fact): (i64, NoteRow) = row?;
+            if self.eraser.is_told(&fact.text) {
+                self.transaction.execute("DELETE FROM notes WHERE number = ?1", [number])?;
+                self.out.notes.push(fact);
+            }
+        }
+        Ok(())
+    }
+
+    /// A note that only the mark is left of is none.
+    fn empty_notes(&mut self) -> Result<(), Failure> {
+        self.transaction.execute("DELETE FROM notes WHERE text = ?1", [FORGOTTEN])?;
+        Ok(())
+    }
+
+    /// Looks once more, for what came together only now, and tells what was done.
+    fn finish(mut self, own: &BTreeSet<i64>) -> Result<Forgotten, Failure> {
+        self.erase(&None, Reach::Phrases)?;
+        for turn in own {
+            let text = self.transaction.prepare_cached(MESSAGE)?.query_row([turn], |row| row.get(0)).optional()?;
+            self.out.sources.extend(text.map(|text| (*turn, text)));
+        }
+        for session in &self.sessions {
+            let session =
+                self.transaction.prepare_cached(SESSION)?.query_row([session], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            self.out.sessions.extend(session);
+        }
+        self.transaction.execute("DELETE FROM facts WHERE name = 'forgetting'", [])?;
+        Ok(self.out)
+    }
+}
+
+const FACTS_OF: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes WHERE kind = 'fact'
+     AND (source_turn IN (SELECT value FROM json_each(?1))
+         OR number IN (SELECT note FROM note_sources WHERE turn IN (SELECT value FROM json_each(?1))))";
+
+const MESSAGE: &str = "SELECT i.text FROM turns t JOIN inbox i ON i.id = t.inbound WHERE t.id = ?1";
+
+const SESSION: &str = "SELECT channel, name FROM sessions WHERE id = ?1";

@@ -1,0 +1,225 @@
+//! `paguro memory forget`: out of the database, out of what lies beside it, and then a look at the bytes.
+
+use std::fs;
+use std::io::{self, BufRead as _, IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use channels::visible;
+use memory::{Eraser, Forget, Forgotten, NoteKind, Store};
+
+use super::{kind, line};
+use crate::args::ForgetArgs;
+use crate::exit::BadInput;
+use crate::parts::Context;
+
+/// Notes that are shown before the question.
+const SHOWN: usize = 20;
+
+/// Bytes of a file that are looked at at once.
+const CHUNK: usize = 4 << 20;
+
+/// Bytes of a note, from its beginning, that are looked for in the files; a shorter note than the least may stand in other words.
+const LOOKED_FOR: usize = 64;
+const LEAST: usize = 8;
+
+pub async fn run(context: &Context, store: Store, args: &ForgetArgs) -> Result<ExitCode> {
+    let ForgetArgs { ids, matching, with_turns, yes } = args;
+    if matching.as_ref().is_some_and(|text| text.trim().is_empty()) {
+        return Err(BadInput("the words to forget are empty".into()).into());
+    }
+    let mut forget = Forget { ids: ids.clone(), matching: matching.clone(), with_turns: *with_turns };
+    let would = store.would_forget(forget.clone()).await?;
+    if !would.unknown.is_empty() {
+        // Also the second try of one that was cut off: then its log is emptied now.
+        store.forget_all(Forget::default()).await?;
+        let reason = format!("there is no note {}; `paguro memory list` shows the ids; nothing was forgotten", would.unknown.join(", "));
+        return Err(BadInput(reason).into());
+    }
+    if would.notes.is_empty() && would.places.is_empty() {
+        say!("nothing was found");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !yes {
+        let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
+        if matching.is_some() {
+            show(&would)?;
+            if !asks {
+                return Err(BadInput("nobody can be asked; `--yes` forgets this without a question".into()).into());
+            }
+            if !is_agreed("Forget this for good?") {
+                say!("nothing was forgotten");
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        if asks && !with_turns && !would.sources.is_empty() {
+            show_sources(&would)?;
+            forget.with_turns = is_agreed("Remove all that was said in these turns as well?");
+        }
+    }
+    let forgotten = store.forget_all(forget).await?;
+    caches(context, &forgotten)?;
+    // Reading the database's file while it is open would give up SQLite's locks on it.
+    drop(store);
+    let texts: Vec<&str> = forgotten.notes.iter().map(|note| note.text.as_str()).chain(matching.as_deref()).collect();
+    typed(&context.home.data.join("chat_history"), &Eraser::new(&texts))?;
+    be_sure(context, &texts).await?;
+    tell_of(&forgotten, args)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(would: &Forgotten) -> Result<()> {
+    for note in would.notes.iter().take(SHOWN) {
+        tell!("{}  {}{}", note.id, kind(note.kind), line(&note.text));
+    }
+    if would.notes.len() > SHOWN {
+        tell!("… and {} more", would.notes.len() - SHOWN);
+    }
+    tell!("{}", summary(would));
+    Ok(())
+}
+
+fn summary(forgotten: &Forgotten) -> String {
+    let Forgotten { notes, places, sessions, .. } = forgotten;
+    let mut out = format!("{} {}", notes.len(), if notes.len() == 1 { "note" } else { "notes" });
+    if !places.is_empty() {
+        let names: Vec<String> = sessions.iter().map(|(channel, name)| format!("{channel}/{name}")).collect();
+        let of = if names.is_empty() { String::new() } else { format!(" of {}", names.join(", ")) };
+        let count = if places.len() == 1 { "one place".to_owned() } else { format!("{} places", places.len()) };
+        out += &format!(", and words in {count}{of}");
+    }
+    out
+}
+
+fn show_sources(would: &Forgotten) -> Result<()> {
+    tell!("It comes from these turns, whose messages will then say:");
+    for (turn, text) in &would.sources {
+        tell!("  turn {turn}: {}", line(text));
+    }
+    Ok(())
+}
+
+fn is_agreed(question: &str) -> bool {
+    tell!("{question} [y/N]");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+/// What the model had read of those sessions is kept as numbers; they go.
+fn caches(context: &Context, forgotten: &Forgotten) -> Result<()> {
+    for (channel, name) in &forgotten.sessions {
+        let transcript = agent::transcript_name(channel, name);
+        for name in [agent::summary_name(&transcript), agent::facts_name(&transcript), transcript] {
+            engine::remove_transcript(&context.kv_folder(), &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The lines that were typed in `chat` are kept for the arrow keys.
+fn typed(file: &Path, eraser: &Eraser) -> Result<()> {
+    let Ok(text) = fs::read_to_string(file) else { return Ok(()) };
+    let kept: String = text.split_inclusive('\n').filter(|line| eraser.text(line).is_none()).collect();
+    if kept != text {
+        fs::write(file, kept)?;
+    }
+    Ok(())
+}
+
+/// Looks for the notes' bytes in the files. A place in the database where they still stand belongs to no row; it is written anew then.
+async fn be_sure(context: &Context, texts: &[&str]) -> Result<()> {
+    let needles = needles(texts);
+    for entry in fs::read_dir(context.kv_folder()).into_iter().flatten().flatten() {
+        if has_any(&entry.path(), &needles)? {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    let files: Vec<PathBuf> = ["paguro.db", "paguro.db-wal"].iter().map(|name| context.home.data.join(name)).collect();
+    let is_left = || files.iter().map(|file| has_any(file, &needles)).try_fold(false, |left, has| Ok::<_, io::Error>(left || has?));
+    if is_left()? {
+        let store = context.store()?;
+        store.rewrite().await?;
+        drop(store);
+        if is_left()? {
+            bail!(
+                "it is out of the memory, and its bytes are still in {}; run this once more, and tell us if that does not help",
+                files[0].display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The bytes that the notes begin with, plain and as JSON writes them.
+fn needles(texts: &[&str]) -> Vec<Vec<u8>> {
+    let escaped = |text: &str| serde_json::Value::from(text).to_string().trim_matches('"').to_owned();
+    let all = texts.iter().flat_map(|text| [text.trim().to_owned(), escaped(text.trim())]);
+    let mut needles: Vec<Vec<u8>> = all.filter(|text| text.len() >= LEAST).map(|text| text.bytes().take(LOOKED_FOR).collect()).collect();
+    needles.sort();
+    needles.dedup();
+    needles
+}
+
+fn has_any(file: &Path, needles: &[Vec<u8>]) -> io::Result<bool> {
+    let mut file = match fs::File::open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file?,
+    };
+    let mut bytes = Vec::new();
+    loop {
+        // What a needle may begin with at the end of one chunk is looked at with the next.
+        let kept = bytes.len().min(LOOKED_FOR);
+        bytes.drain(..bytes.len() - kept);
+        if file.by_ref().take(CHUNK as u64).read_to_end(&mut bytes)? == 0 {
+            return Ok(false);
+        }
+        if needles.iter().any(|needle| contains(&bytes, needle)) {
+            return Ok(true);
+        }
+    }
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    let Some(first) = needle.first() else { return false };
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| byte == first) {
+        if rest[at..].starts_with(needle) {
+            return true;
+        }
+        rest = &rest[at + 1..];
+    }
+    false
+}
+
+fn tell_of(forgotten: &Forgotten, args: &ForgetArgs) -> Result<()> {
+    say!("forgotten: {}", summary(forgotten));
+    let is_piece = forgotten.notes.iter().any(|note| note.kind == NoteKind::Turn);
+    if !args.with_turns && !is_piece && !forgotten.sources.is_empty() {
+        for (turn, text) in &forgotten.sources {
+            tell!("turn {turn}, where it comes from, says now: {}", visible(&line(text)));
+        }
+        tell!("if that still says it: `paguro memory forget --matching \"WORDS\"`");
+    }
+    tell!("files in the workspace, backups and what was exported are as they were");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_found_across_chunks() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x");
+        for place in [0, CHUNK - 5, CHUNK, 2 * CHUNK - 1] {
+            let mut bytes = vec![b'q'; 2 * CHUNK + 100];
+            bytes[place..place + 8].copy_from_slice(b"quixotry");
+            fs::write(&file, bytes).unwrap();
+            assert!(has_any(&file, &needles(&["quixotry"])).unwrap(), "{place}");
+            assert!(!has_any(&file, &needles(&["quixotic"])).unwrap());
+        }
+        assert!(!has_any(&folder.path().join("none"), &needles(&["quixotry"])).unwrap());
+    }
+}
