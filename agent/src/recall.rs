@@ -59,9 +59,8 @@ impl Run<'_> {
         let turns: HashSet<i64> = window.iter().map(|(row, _)| row.id).collect();
         let given: HashSet<&str> = window.iter().flat_map(|(_, steps)| notes_of(steps)).map(String::as_str).collect();
         // A job begins anew each time: what its last runs said is for people to read.
-        let is_there = |note: &Found| {
-            note.kind == NoteKind::Turn && (self.is_job() || note.source_turn.is_some_and(|turn| turns.contains(&turn)))
-        };
+        let is_there =
+            |note: &Found| note.kind == NoteKind::Turn && (self.is_job() || note.source_turn.is_some_and(|turn| turns.contains(&turn)));
         let limits = &self.agent.settings.limits;
         let mut fresh: Vec<Found> = notes.into_iter().filter(|note| !given.contains(note.id.as_str()) && !is_there(note)).collect();
         fresh.truncate(limits.recall_notes);

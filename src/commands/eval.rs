@@ -115,7 +115,7 @@ pub async fn run(args: &EvalArgs) -> Result<ExitCode> {
     };
     match args.list.format {
         ListFormat::Json => print_json(&report)?,
-        ListFormat::Text => print(&report),
+        ListFormat::Text => print(&report)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -259,7 +259,7 @@ fn recall(ids: &[&str], expected: &[String], k: usize) -> f64 {
     found as f64 / expected.len().min(k) as f64
 }
 
-fn print(report: &Report) {
+fn print(report: &Report) -> Result<()> {
     let Report { notes, questions, embedder, words, vectors, both } = report;
     say!("{notes} notes, {questions} questions, embedder: {}", embedder.as_deref().unwrap_or("none"));
     say!("{:12} {:>8} {:>8} {:>9} {:>7} {:>8} {:>8} {:>8}", "", "recall@1", "recall@5", "recall@10", "MRR", "p50 ms", "p95 ms", "p99 ms");
@@ -281,4 +281,5 @@ fn print(report: &Report) {
     if embedder.is_none() {
         tell!("there is no embedder, so only words were tried; set `file` in [embedder], or give --model");
     }
+    Ok(())
 }
