@@ -34,6 +34,17 @@ const BATCH: usize = 16;
 /// Stands in the place of a session's number for the work of giving vectors.
 const EMBEDDING: i64 = 0;
 
+/// From which share of the message's words, and from how many standard deviations of meaning, a note is put before the model. A piece
+/// of a conversation must fit better than what somebody found worth noting.
+const NOTE_FITS: (f64, f64) = (0.2, 2.5);
+const PIECE_FITS: (f64, f64) = (0.5, 3.5);
+
+/// Whether a note has to do with the message: a search puts forward the nearest, however far.
+fn fits(note: &Found) -> bool {
+    let (share, above) = if note.kind == NoteKind::Turn { PIECE_FITS } else { NOTE_FITS };
+    note.share >= share || note.above.is_some_and(|deviations| deviations >= above)
+}
+
 /// What was found for a message.
 pub(crate) struct Recalled {
     pub(crate) notes: Vec<Found>,
@@ -62,7 +73,8 @@ impl Run<'_> {
         let is_there =
             |note: &Found| note.kind == NoteKind::Turn && (self.is_job() || note.source_turn.is_some_and(|turn| turns.contains(&turn)));
         let limits = &self.agent.settings.limits;
-        let mut fresh: Vec<Found> = notes.into_iter().filter(|note| !given.contains(note.id.as_str()) && !is_there(note)).collect();
+        let mut fresh: Vec<Found> =
+            notes.into_iter().filter(|note| fits(note) && !given.contains(note.id.as_str()) && !is_there(note)).collect();
         fresh.truncate(limits.recall_notes);
         let counts = self.agent.engine.count_tokens(fresh.iter().map(tail_line).collect()).await?;
         let most = limits.recall_tokens.min(self.agent.engine.info().context * RECALL_PERCENT / 100);

@@ -79,6 +79,12 @@ pub struct Found {
     pub text: String,
     /// Higher is better; comparable within one search only.
     pub score: f64,
+    /// The share of the question, each word by how telling it is, that its words are; 0 to 1.
+    pub share: f64,
+    /// How much nearer in meaning it is than notes that have nothing to do with the question, in standard deviations; `None`: without
+    /// vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<f64>,
     /// When it was noted.
     pub at: String,
     /// As [`Note::source_turn`].
@@ -128,6 +134,8 @@ struct Candidate {
     matched: Vec<String>,
     similarity: Option<f64>,
     same_session: bool,
+    share: f64,
+    above: Option<f64>,
     score: f64,
 }
 
@@ -279,7 +287,9 @@ fn score(connection: &Connection, search: &Search, query: &Query, all: i64, cand
     for candidate in candidates {
         let nats: f64 = candidate.shares.iter().zip(&query.terms).map(|(share, term)| share * term.weight).sum();
         let share = if whole > 0.0 { nats / whole } else { 0.0 };
-        let by_vector = candidate.similarity.map_or(NO_VECTOR * best * share, above);
+        candidate.share = share;
+        candidate.above = candidate.similarity.map(above);
+        let by_vector = candidate.above.unwrap_or(NO_VECTOR * best * share);
         #[allow(clippy::cast_precision_loss, reason = "days")]
         let age = newest.zip(dates::days(&candidate.at)).map(|(newest, at)| (newest - at) as f64);
         let recent = age.map_or(0.0, |age| RECENT * (-age / RECENT_DAYS).exp2());
@@ -371,7 +381,7 @@ impl Said {
 
 fn found(connection: &Connection, candidate: Candidate) -> Result<Found, Failure> {
     let text = connection.prepare_cached(TEXT)?.query_row([candidate.number], |row| row.get(0))?;
-    let Candidate { id, kind, at, origin, source_turn, matched, similarity, same_session, score, .. } = candidate;
+    let Candidate { id, kind, at, origin, source_turn, matched, similarity, same_session, share, above, score, .. } = candidate;
     let mut why = Vec::new();
     if !matched.is_empty() {
         why.push(format!("words: {}", matched.join(", ")));
@@ -382,5 +392,5 @@ fn found(connection: &Connection, candidate: Candidate) -> Result<Found, Failure
     if same_session {
         why.push("this session".to_owned());
     }
-    Ok(Found { id, kind, text, score, at, source_turn, origin, why: why.join("; ") })
+    Ok(Found { id, kind, text, score, share, above, at, source_turn, origin, why: why.join("; ") })
 }

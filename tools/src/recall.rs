@@ -1,7 +1,7 @@
 //! `recall`: looks for facts that were remembered.
 
 use agent::engine::{Engine, ToolSchema};
-use agent::memory::{Search, Store};
+use agent::memory::{Found, NoteKind, Search, Store};
 use agent::{Effect, Output, Tool, ToolContext, ToolFuture, look_up};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,6 +10,18 @@ use crate::call::{fail, parse, schema};
 
 /// Facts that are shown; those that fit less well are left out, silently: the model asks again with other words.
 const MAX_FACTS: usize = 5;
+
+/// Standard deviations of meaning from which a fact without a word of the query is shown: by meaning something is always the nearest.
+const NEAR: f64 = 2.0;
+
+/// One fact, one line: a line break in a fact must not make it look like two.
+fn line(fact: &Found) -> String {
+    let text = fact.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match fact.kind {
+        NoteKind::Turn => format!("- (said on {}) {text}", fact.at.get(..10).unwrap_or(&fact.at)),
+        NoteKind::Note | NoteKind::Fact => format!("- {text}"),
+    }
+}
 
 /// See the file's head.
 pub(crate) struct Recall {
@@ -48,12 +60,12 @@ impl Tool for Recall {
             let Arguments { query } = parse(arguments)?;
             let search = Search::words(query, MAX_FACTS);
             let found = look_up(self.engine.as_ref(), &self.store, search).await.map_err(|error| fail(error.to_string()))?;
+            let near = |fact: &Found| fact.share > 0.0 || fact.above.is_some_and(|deviations| deviations >= NEAR);
+            let found: Vec<Found> = found.into_iter().filter(near).collect();
             if found.is_empty() {
                 return Ok("nothing found".into());
             }
-            // One fact, one line: a line break in a fact must not make it look like two.
-            let lines: Vec<_> =
-                found.iter().map(|fact| format!("- {}", fact.text.split_whitespace().collect::<Vec<_>>().join(" "))).collect();
+            let lines: Vec<_> = found.iter().map(line).collect();
             let origin = found.iter().find_map(|fact| fact.origin.clone());
             Ok(Output { text: lines.join("\n"), origin })
         })
