@@ -64,13 +64,15 @@ pub struct Memory {
     /// Notes at the tail of a message.
     pub recall_notes: usize,
     pub recall_tokens: u32,
+    /// Pieces of old conversations among them; by default with every model but the demo model.
+    pub recall_turns: Option<bool>,
     /// By default with every model but the demo model.
     pub distil: Option<bool>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { recall_notes: 6, recall_tokens: 400, distil: None }
+        Self { recall_notes: 6, recall_tokens: 400, recall_turns: None, distil: None }
     }
 }
 

@@ -291,10 +291,11 @@ pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Eng
         // The demo model has learned to read so many.
         recall_notes: memory.recall_notes.min(if demo { DEMO_NOTES } else { usize::MAX }),
         recall_tokens: memory.recall_tokens,
+        recall_turns: memory.recall_turns.unwrap_or(!demo),
         output_tokens: limits.tool_output_tokens,
     };
     let tool_settings = context.tool_settings(&store, limits.shown_tokens(engine.info().context) as usize)?;
-    let tool_settings = tools::Settings { engine: Some(engine.clone()), ..tool_settings };
+    let tool_settings = tools::Settings { engine: Some(engine.clone()), recall_turns: limits.recall_turns, ..tool_settings };
     let sandbox = &tool_settings.sandbox;
     if let Some(notice) = sandbox.refusal().map(|refusal| refusal.to_string()).or_else(|| sandbox.notice()) {
         tell!("paguro: {notice}");

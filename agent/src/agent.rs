@@ -16,6 +16,7 @@ use crate::approval::Rule;
 use crate::event::{Event, TurnResult};
 use crate::next::Failure;
 use crate::question::{Answer, KeepRule, Question, Scope};
+use crate::recall::pieces;
 use crate::run::Run;
 use crate::secrets::Secrets;
 use crate::step::{Step, denied};
@@ -45,6 +46,8 @@ pub struct Limits {
     pub recall_notes: usize,
     /// Most tokens that they take together.
     pub recall_tokens: u32,
+    /// Whether pieces of old turns are among them, beside notes and facts.
+    pub recall_turns: bool,
     /// Most tokens of a tool's output that the model gets to read, where the context is large: see [`Limits::shown_tokens`].
     pub output_tokens: u32,
 }
@@ -61,6 +64,7 @@ impl Default for Limits {
             approval_time: Duration::from_hours(24),
             recall_notes: 3,
             recall_tokens: 400,
+            recall_turns: true,
             output_tokens: 2_000,
         }
     }
@@ -199,6 +203,8 @@ pub struct Agent {
     stops: broadcast::Sender<i64>,
     /// What goes on in the background, by session.
     background: Mutex<HashMap<i64, JoinHandle<()>>>,
+    /// Sessions whose facts could not be distilled since the start.
+    pub(crate) undistillable: Mutex<Vec<i64>>,
 }
 
 /// Turns stopped at once that a run hears of; one that misses some looks into the journal.
@@ -210,7 +216,7 @@ impl Agent {
     pub fn new(engine: Engine, store: Store, toolbox: Toolbox, settings: Settings) -> Self {
         let policy = RwLock::new(settings.policy.clone());
         let (stops, _) = broadcast::channel(STOPS);
-        Self { engine, store, toolbox, settings, policy, stops, background: Mutex::default() }
+        Self { engine, store, toolbox, settings, policy, stops, background: Mutex::default(), undistillable: Mutex::default() }
     }
 
     /// The model.
@@ -311,7 +317,9 @@ impl Agent {
     /// what a tool has started is killed.
     pub async fn stop(&self, turn: i64) -> Result<(), AgentError> {
         let outcome = Failure::Stopped.sentence();
-        self.store.finish(turn, TurnState::Failed, outcome, None).await?;
+        // What was said was said.
+        let said = pieces(&self.turn(turn).await?, &[], None, None);
+        self.store.finish_and_keep(turn, TurnState::Failed, outcome, None, said).await?;
         let _ = self.stops.send(turn); // nobody runs it: nobody need hear
         for task in self.store.tasks(turn).await? {
             if task.state == TurnState::Open {

@@ -50,6 +50,11 @@ pub fn user_message(text: &str, data: Option<&str>, time: &str, notes: &[String]
     out
 }
 
+/// The words of a [`user_message`].
+pub(crate) fn without_tail(message: &str) -> &str {
+    message.rsplit_once("\n\n[time: ").map_or(message, |(words, _)| words)
+}
+
 /// A name for the fence around `data` that the data cannot close.
 fn fence(data: &str) -> String {
     let closes = |name: &String| data.contains(&format!("</{name}>"));

@@ -4,7 +4,6 @@ mod agent;
 mod approval;
 mod context;
 mod event;
-mod facts;
 mod next;
 mod prompt;
 mod question;
@@ -12,7 +11,6 @@ mod recall;
 mod run;
 mod secrets;
 mod step;
-mod summary;
 mod task;
 mod tool;
 
@@ -23,11 +21,11 @@ pub use event::{Event, Stage, TurnResult, TurnTimings};
 pub use next::{Failure, Next, next};
 pub use prompt::Filling;
 pub use question::{Answer, KeepRule, Question, Scope, answer, questions};
-pub use recall::{embed_missing, look_up};
-pub use run::{facts_name, summary_name, transcript_name};
+pub use recall::{FULL_PERCENT, embed_missing, look_up};
+pub use run::{facts_name, listed, summary_name, transcript_name};
 pub use secrets::Secrets;
 pub use step::{Step, Thought, messages, thoughts, total_usage};
-pub use summary::FULL_PERCENT;
+
 pub use task::{SPAWN, Spawn, TASK_CHANNEL};
 pub use tool::{ConcernFuture, Effect, Output, Tool, ToolContext, ToolError, ToolFuture, Toolbox, USE_TOOL};
 // `engine` and `memory` types stand in this crate's own interface, so those who use it need not name them as dependencies.

@@ -6,10 +6,10 @@ use memory::{Found, StepRow, StoreError, SummaryRow, TurnRow, TurnState};
 
 use crate::agent::{Agent, AgentError, parse_steps};
 use crate::context::{SYSTEM_BLOCK, user_message};
+use crate::recall::summary::{READ, Summary, due, rules};
 use crate::recall::tail_line;
 use crate::run::{Past, Run, listed, transcript_name};
 use crate::step::{Step, find_call, finished_messages, messages, thoughts};
-use crate::summary::{READ, Summary, due, rules};
 use crate::task::Task;
 
 /// Most finished turns that a context can begin with.

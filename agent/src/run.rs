@@ -380,7 +380,7 @@ impl<'a> Run<'a> {
         let outbound = told.then(|| Outbound { text: text.clone() });
         let origin = self.foreign().await?;
         let reply = (state == TurnState::Done).then_some(text.as_str());
-        let pieces = if told { pieces(&self.turn, reply, origin.as_deref()) } else { Vec::new() };
+        let pieces = if told { pieces(&self.turn, &self.steps, reply, origin.as_deref()) } else { Vec::new() };
         let outbound = self.agent.store.finish_and_keep(self.turn.id, state, text, outbound, pieces).await?;
         self.agent.embed_in_background();
         Ok(outbound)
@@ -491,7 +491,8 @@ pub fn summary_name(transcript: &str) -> String {
 }
 
 /// Each of `origins` once, in words; `None`: there are none.
-pub(crate) fn listed<'a>(origins: impl Iterator<Item = &'a str>) -> Option<String> {
+#[must_use]
+pub fn listed<'a>(origins: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut named: Vec<&str> = Vec::new();
     let mut more = false;
     for origin in origins {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use agent::{Agent, Answer, Limits, Outcome, Settings, Step, Toolbox, parse_steps};
 use engine::{Engine, LoadOptions, ModelSource};
-use memory::{Inbound, Note, NoteKind, Store};
+use memory::{Inbound, Note, NoteKind, Search, Store};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -36,14 +36,15 @@ async fn say(agent: &Agent, session: &str, text: &str) -> (String, Vec<String>) 
 async fn what_was_said_elsewhere_comes_back_once_at_the_tail() {
     let agent = agent(&[json!({"when": ".", "text": "I see"})], Limits::default()).await;
     say(&agent, "a", "the heron nests behind the old mill").await;
+    let piece = agent.store().search(Search::words("heron", 1)).await.unwrap().remove(0).id;
     let (content, notes) = say(&agent, "b", "where does the heron nest?").await;
     let (words, tail) = content.split_once("\n\n[time: ").unwrap();
-    assert_eq!((words, notes.as_slice()), ("where does the heron nest?", &["turn-1-1".to_owned()][..]));
+    assert_eq!((words, notes.as_slice()), ("where does the heron nest?", &[piece.clone()][..]));
     assert!(tail.contains(": owner: the heron nests behind the old mill reply: I see]"), "{content}");
     let (content, notes) = say(&agent, "b", "the heron, is it grey?").await;
     assert_eq!(notes, [] as [&str; 0], "it stands in this context already, and so does what was just said: {content}");
     let (_, notes) = say(&agent, "a", "a heron, then").await;
-    assert!(!notes.is_empty() && !notes.contains(&"turn-1-1".to_owned()), "{notes:?}");
+    assert!(!notes.is_empty() && !notes.contains(&piece), "{notes:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ ALTER TABLE notes ADD COLUMN session INTEGER REFERENCES sessions (id) ON DELETE 
 -- The fact that says it newer; what has one is found no more, and stays for its owner to see.
 ALTER TABLE notes ADD COLUMN replaced INTEGER REFERENCES notes (number) ON DELETE SET NULL;
 CREATE INDEX notes_kind ON notes (kind, at, number);
+CREATE INDEX notes_fact ON notes (text COLLATE NOCASE) WHERE kind = 'fact';
 CREATE INDEX notes_session ON notes (session) WHERE session IS NOT NULL;
 CREATE INDEX notes_replaced ON notes (replaced) WHERE replaced IS NOT NULL;
 

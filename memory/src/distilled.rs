@@ -22,10 +22,11 @@ pub struct Fact {
 /// Distilled facts.
 impl Store {
     /// The last well-finished turn of the session that has waited longest, and the turn up to which its facts were distilled before; `None`:
-    /// there is nothing to distil. Jobs and tasks are no conversations; a session in which a turn is open is not at rest.
-    pub async fn undistilled(&self) -> Result<Option<(i64, i64)>, StoreError> {
-        self.run(|connection| {
-            let row = connection.prepare_cached(UNDISTILLED)?.query_row([JOB_CHANNEL], |row| Ok((row.get(0)?, row.get(1)?)));
+    /// there is nothing to distil. Sessions `without` are passed over. Jobs and tasks are no conversations; a session in which a turn is open is not at rest.
+    pub async fn undistilled(&self, without: Vec<i64>) -> Result<Option<(i64, i64)>, StoreError> {
+        let without = serde_json::Value::from(without).to_string();
+        self.run(move |connection| {
+            let row = connection.prepare_cached(UNDISTILLED)?.query_row([JOB_CHANNEL, &without], |row| Ok((row.get(0)?, row.get(1)?)));
             Ok(row.optional()?)
         })
         .await
@@ -56,13 +57,15 @@ impl Store {
 }
 
 const UNDISTILLED: &str = "SELECT max(t.id), s.distilled FROM sessions s JOIN turns t ON t.session = s.id AND t.id > s.distilled
-     WHERE s.channel <> ?1 AND t.state = 'done' AND t.undone IS NULL AND t.parent IS NULL
+     WHERE s.channel <> ?1 AND s.id NOT IN (SELECT value FROM json_each(?2)) AND t.state = 'done' AND t.undone IS NULL AND t.parent IS NULL
          AND NOT EXISTS (SELECT 1 FROM turns o WHERE o.session = s.id AND o.finished IS NULL)
      GROUP BY s.id ORDER BY 1 LIMIT 1";
 
 const SAME: &str = "SELECT number FROM notes WHERE kind = 'fact' AND replaced IS NULL AND text = ?1 COLLATE NOCASE";
 
-const REPLACE: &str = "UPDATE notes SET replaced = ?2 WHERE id = ?1 AND kind = 'fact' AND number <> ?2";
+/// What strangers may have said does not hide what the owner did.
+const REPLACE: &str = "UPDATE notes SET replaced = ?2
+     WHERE id = ?1 AND kind = 'fact' AND number <> ?2 AND (?3 IS NULL OR origin IS NOT NULL)";
 
 fn keep(transaction: &Transaction<'_>, note: Note, fact: &Fact) -> Result<(), Failure> {
     let same: Option<i64> = transaction.prepare_cached(SAME)?.query_row([&fact.text], |row| row.get(0)).optional()?;
@@ -74,7 +77,7 @@ fn keep(transaction: &Transaction<'_>, note: Note, fact: &Fact) -> Result<(), Fa
         }
     };
     if let Some(replaced) = &fact.replaces {
-        transaction.prepare_cached(REPLACE)?.execute(params![replaced, number])?;
+        transaction.prepare_cached(REPLACE)?.execute(params![replaced, number, fact.origin])?;
     }
     let mut add = transaction.prepare_cached("INSERT OR IGNORE INTO note_sources (note, turn) SELECT ?1, id FROM turns WHERE id = ?2")?;
     for turn in &fact.sources {

@@ -26,16 +26,20 @@ impl Store {
 
     /// Says who makes the vectors from now on. Those of another are deleted, from the file too, in steps between which other work goes on;
     /// then all notes are without one. Nothing happens when it is the same. Cut off, the next call goes on: until then there is no
-    /// embedder. `true`: it is another than before.
+    /// embedder. `true`: all are without a vector now. What an import gave ([`vectors::GIVEN`]) is taken for this one's, if the dimension is the same.
     pub async fn use_embedder(&self, name: &str, dimension: usize) -> Result<bool, StoreError> {
         limits::check("name of an embedder", name, limits::NAME_BYTES)?;
         if dimension == 0 || dimension > limits::VECTOR_DIMENSION {
             return Err(StoreError::BadVector { reason: "it must have 1 to 8192 numbers" });
         }
-        if self.embedder().await?.is_some_and(|known| known == (name.to_owned(), dimension)) {
+        let known = self.embedder().await?;
+        if known.as_ref().is_some_and(|(known, length)| known == name && *length == dimension) {
             return Ok(false);
         }
-        self.drop_vectors().await?;
+        let adopted = known.is_some_and(|(known, length)| known == vectors::GIVEN && length == dimension);
+        if !adopted {
+            self.drop_vectors().await?;
+        }
         let name = name.to_owned();
         self.run(move |connection| {
             transact(connection, |transaction| {
@@ -44,7 +48,7 @@ impl Store {
             })
         })
         .await?;
-        Ok(true)
+        Ok(!adopted)
     }
 
     /// Deletes all vectors, from the file too, in steps between which other work goes on. Then nobody is known to have made them.

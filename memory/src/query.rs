@@ -112,12 +112,15 @@ impl Query {
     }
 }
 
+/// Fewer notes are taken for so many: how telling a word is cannot be known from a few.
+const FEW: i64 = 100;
+
 impl Term {
     /// The weight is that of BM25, the logarithm of the odds that a note does not have it: Robertson and Zaragoza, "The Probabilistic
     /// Relevance Framework: BM25 and Beyond", 2009.
     fn new(shown: String, standing: Vec<(String, f64)>, notes: i64, all: i64, weight: f64, slip: bool) -> Self {
         #[allow(clippy::cast_precision_loss, reason = "nobody has 2^52 notes")]
-        let (have, all) = (notes.min(all) as f64, all as f64);
+        let (have, all) = (notes.min(all) as f64, all.max(FEW) as f64);
         let rarity = (1.0 + (all - have + 0.5) / (have + 0.5)).ln();
         Self { shown, standing, weight: weight * rarity, slip, telling: weight > STOP_WEIGHT }
     }

@@ -7,8 +7,8 @@ use crate::error::Failure;
 use crate::notes::NoteKind;
 use crate::{StoreError, limits};
 
-/// Says which vectors an import gave, as long as no embedder is known.
-pub(crate) const GIVEN: &str = "given";
+/// Stands for the embedder of vectors that an import gave. They are taken for those of the first embedder that has their dimension.
+pub const GIVEN: &str = "given";
 
 /// While the table has one, another embedder's vectors are being deleted.
 pub(crate) const STALE: &str = "vectors_stale";

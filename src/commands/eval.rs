@@ -117,6 +117,9 @@ pub async fn run(args: &EvalArgs) -> Result<ExitCode> {
         ListFormat::Json => print_json(&report)?,
         ListFormat::Text => print(&report)?,
     }
+    if report.embedder.is_none() && report.vectors.is_none() {
+        tell!("there is no embedder, so only words were tried; set `file` in [embedder], or give --model");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -277,9 +280,6 @@ fn print(report: &Report) -> std::io::Result<()> {
             way.as_ref().and_then(|way| way.categories.get(category)).map_or("-".to_owned(), |value| format!("{value:.3}"))
         };
         say!("{:12} {value:>8.3} {:>8} {:>9}", channels::visible(category), of(vectors), of(both));
-    }
-    if embedder.is_none() {
-        tell!("there is no embedder, so only words were tried; set `file` in [embedder], or give --model");
     }
     Ok(())
 }

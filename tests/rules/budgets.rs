@@ -9,6 +9,7 @@ const FILE_LINES: usize = 800;
 const FUNCTION_LINES: usize = 70;
 const AGENT_LINES: usize = 3_000;
 const APPROVAL_LINES: usize = 850;
+const RECALL_LINES: usize = 550;
 
 /// Functions over the budget, as `name: lines`.
 struct Functions {
@@ -66,6 +67,8 @@ fn the_agent_is_small() {
     };
     let approval = lines("agent/src/approval");
     assert!(approval <= APPROVAL_LINES, "agent/src/approval has {approval} lines without tests");
-    let rest = lines("agent/src") - approval;
-    assert!(rest <= AGENT_LINES, "agent has {rest} lines without tests and its policy");
+    let recall = lines("agent/src/recall");
+    assert!(recall <= RECALL_LINES, "agent/src/recall has {recall} lines without tests");
+    let rest = lines("agent/src") - approval - recall;
+    assert!(rest <= AGENT_LINES, "agent has {rest} lines without tests, its policy and what it recalls");
 }

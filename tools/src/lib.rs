@@ -69,6 +69,8 @@ pub struct Settings {
     pub store: Store,
     /// Embeds what is looked for; without one facts are found by their words only.
     pub engine: Option<Engine>,
+    /// Whether pieces of old turns are recalled, beside notes and facts.
+    pub recall_turns: bool,
     /// Where file tools keep what they overwrite.
     pub kept: Kept,
     /// Where skills are; without one there is no tool to load them.
@@ -91,6 +93,7 @@ impl Settings {
             workspace,
             store,
             engine: None,
+            recall_turns: true,
             kept,
             skills: None,
             shell_timeout: DEFAULT_SHELL_TIMEOUT,
@@ -115,7 +118,7 @@ pub fn builtin(settings: &Settings) -> Vec<Box<dyn Tool>> {
         Box::new(list_dir::ListDir::new(workspace())),
         Box::new(search_files::SearchFiles::new(workspace())),
         Box::new(remember::Remember::new(settings.store.clone())),
-        Box::new(recall::Recall::new(settings.engine.clone(), settings.store.clone())),
+        Box::new(recall::Recall::new(settings.engine.clone(), settings.store.clone(), settings.recall_turns)),
     ];
     if let Some(skills) = settings.skills.as_ref().filter(|skills| skills.any()) {
         tools.push(Box::new(skills::SkillTool::new(skills.clone())));

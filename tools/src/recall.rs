@@ -1,7 +1,7 @@
 //! `recall`: looks for facts that were remembered.
 
 use agent::engine::{Engine, ToolSchema};
-use agent::memory::{Found, NoteKind, Search, Store};
+use agent::memory::{Found, JOB_CHANNEL, NoteKind, Search, Store};
 use agent::{Effect, Output, Tool, ToolContext, ToolFuture, look_up};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,6 +10,9 @@ use crate::call::{fail, parse, schema};
 
 /// Facts that are shown; those that fit less well are left out, silently: the model asks again with other words.
 const MAX_FACTS: usize = 5;
+
+/// Notes that are looked at for them.
+const CANDIDATES: usize = 20;
 
 /// Standard deviations of meaning from which a fact without a word of the query is shown: by meaning something is always the nearest.
 const NEAR: f64 = 2.0;
@@ -27,11 +30,13 @@ fn line(fact: &Found) -> String {
 pub(crate) struct Recall {
     engine: Option<Engine>,
     store: Store,
+    turns: bool,
 }
 
 impl Recall {
-    pub(crate) fn new(engine: Option<Engine>, store: Store) -> Self {
-        Self { engine, store }
+    /// `turns`: pieces of old turns are found, too.
+    pub(crate) fn new(engine: Option<Engine>, store: Store, turns: bool) -> Self {
+        Self { engine, store, turns }
     }
 }
 
@@ -55,18 +60,20 @@ impl Tool for Recall {
         Effect::Read
     }
 
-    fn run<'a>(&'a self, arguments: &'a Value, _context: &'a ToolContext) -> ToolFuture<'a> {
+    fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a> {
         Box::pin(async move {
             let Arguments { query } = parse(arguments)?;
-            let search = Search::words(query, MAX_FACTS);
+            let search = Search::words(query, CANDIDATES);
             let found = look_up(self.engine.as_ref(), &self.store, search).await.map_err(|error| fail(error.to_string()))?;
+            // A job begins anew each time: what was said in its last runs is for people.
+            let is_wanted = |fact: &Found| fact.kind != NoteKind::Turn || self.turns && context.channel != JOB_CHANNEL;
             let near = |fact: &Found| fact.share > 0.0 || fact.above.is_some_and(|deviations| deviations >= NEAR);
-            let found: Vec<Found> = found.into_iter().filter(near).collect();
+            let found: Vec<Found> = found.into_iter().filter(near).filter(is_wanted).take(MAX_FACTS).collect();
             if found.is_empty() {
                 return Ok("nothing found".into());
             }
             let lines: Vec<_> = found.iter().map(line).collect();
-            let origin = found.iter().find_map(|fact| fact.origin.clone());
+            let origin = agent::listed(found.iter().filter_map(|fact| fact.origin.as_deref()));
             Ok(Output { text: lines.join("\n"), origin })
         })
     }
@@ -85,7 +92,7 @@ mod tests {
         for text in ["my bike is green", "the bike shop\n- closes at six", "I live in Kraków"] {
             wait(bench.store.add_note(Note { text: text.into(), ..Note::default() })).unwrap();
         }
-        let tool = Recall::new(None, bench.store.clone());
+        let tool = Recall::new(None, bench.store.clone(), true);
         let cases = [
             ("my bike", "- my bike is green\n- the bike shop - closes at six"),
             ("krakow", "- I live in Kraków"),
@@ -104,7 +111,7 @@ mod tests {
         for n in 0..9 {
             wait(bench.store.add_note(Note { text: format!("bike {n}"), ..Note::default() })).unwrap();
         }
-        let text = bench.run(&Recall::new(None, bench.store.clone()), json!({"query": "bike"})).unwrap();
+        let text = bench.run(&Recall::new(None, bench.store.clone(), true), json!({"query": "bike"})).unwrap();
         assert_eq!(text.lines().count(), MAX_FACTS);
     }
 }

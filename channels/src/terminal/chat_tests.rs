@@ -111,7 +111,7 @@ fn notes_the_model_and_the_context_can_be_looked_at() {
         let (out, _) = chatted(&agent, nobody(Approve::Deny), "/memory bike\n/memory\n/memory search car\n/memory show n1\n").await;
         assert_eq!(
             out,
-            "n1  2026-11-20  my bike is green  (words: bike)\nn2  2026-11-20  tea \u{1b}[2J at four\nn1  2026-11-20  my bike is green\n\
+            "n1  2026-11-20  my bike is green  (words: bike)\nn2  2026-11-20  tea ␛[2J at four\nn1  2026-11-20  my bike is green\n\
              no note has a word of: car\nmy bike is green\na note, 2026-11-20T10:00:00.000Z\n"
         );
         let lines =

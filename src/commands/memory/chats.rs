@@ -2,14 +2,10 @@
 //!
 //! A line is a message (`role`, `content`, a time) or a whole conversation (`messages`, `conversation` or `turns`, a list of them).
 
-use memory::{KeptNote, NoteKind};
+use memory::{KeptNote, NoteKind, pieces};
 use serde_json::Value;
 
 use super::import::id_of;
-
-/// Characters of a piece; a longer exchange is cut into several, each with the end of the one before.
-const PIECE: usize = 1_500;
-const OVERLAP: usize = 150;
 
 /// Characters of an exchange from which on it is ended, even without an answer.
 const EXCHANGE: usize = 1 << 20;
@@ -84,12 +80,12 @@ impl Chat {
     pub fn end(&mut self) -> Vec<KeptNote> {
         let (said, at) = (std::mem::take(&mut self.said), self.at.take());
         self.answered = false;
-        let note = |text: String| KeptNote {
-            id: Some(id_of(at.as_deref(), &text)),
+        let note = |text: &str| KeptNote {
+            id: Some(id_of(at.as_deref(), text)),
             kind: NoteKind::Turn,
             at: at.clone(),
             origin: self.origin.clone(),
-            text,
+            text: text.to_owned(),
             ..KeptNote::default()
         };
         pieces(&said).into_iter().map(note).collect()
@@ -121,25 +117,6 @@ fn time(value: &Value) -> Option<String> {
     #[expect(clippy::cast_possible_truncation, reason = "a time beyond is none, which jiff says")]
     let at = jiff::Timestamp::from_millisecond((seconds * 1_000.0) as i64).ok()?;
     Some(format!("{at:.3}"))
-}
-
-/// `text` in pieces of at most [`PIECE`] characters that begin at a word.
-pub fn pieces(text: &str) -> Vec<String> {
-    let text = text.trim();
-    let mut out = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let Some((cut, _)) = rest.char_indices().nth(PIECE) else {
-            out.push(rest.to_owned());
-            break;
-        };
-        let end = rest[..cut].rfind(['\n', ' ']).filter(|end| *end > cut / 2).unwrap_or(cut);
-        out.push(rest[..end].trim().to_owned());
-        let back = rest[..end].char_indices().rev().nth(OVERLAP).map_or(0, |(at, _)| at);
-        let next = rest[back..end].find(' ').map_or(end, |blank| back + blank);
-        rest = rest[next..].trim_start();
-    }
-    out
 }
 
 #[cfg(test)]
@@ -179,15 +156,5 @@ mod tests {
         check(json!({"role": 1, "content": "x"}), "a message has no role");
         check(json!({"messages": [{"role": "user", "content": "x"}, 7]}), "message 2: a message has no role");
         check(json!({"role": "user", "content": 7}), "a message's content is no text");
-    }
-
-    #[test]
-    fn long_texts_are_cut_at_words_and_lose_nothing() {
-        let words: Vec<String> = (0..2_000).map(|number| format!("word{number}")).collect();
-        let cut = pieces(&words.join(" "));
-        assert!(cut.len() > 5 && cut.iter().all(|piece| piece.chars().count() <= PIECE));
-        assert!(words.iter().all(|word| cut.iter().any(|piece| piece.split(' ').any(|other| other == word))));
-        let solid = pieces(&"ä".repeat(4_000));
-        assert_eq!(solid.iter().map(|piece| piece.chars().count()).sum::<usize>(), 4_000);
     }
 }

@@ -2,7 +2,7 @@
 
 use memory::KeptNote;
 
-use super::chats::pieces;
+use memory::pieces;
 
 /// Between headings, and before what stands under them.
 const UNDER: &str = " › ";
@@ -87,7 +87,7 @@ impl Reader {
         let path: Vec<&str> =
             self.headings.iter().map(|(_, words, _)| words.as_str()).filter(|words| date(words).as_deref() != Some(*words)).collect();
         let prefix = if path.is_empty() { String::new() } else { format!("{}: ", path.join(UNDER)) };
-        let note = |piece: String| KeptNote { text: format!("{prefix}{piece}"), at: self.at.clone(), ..KeptNote::default() };
+        let note = |piece: &str| KeptNote { text: format!("{prefix}{piece}"), at: self.at.clone(), ..KeptNote::default() };
         self.out.extend(pieces(text).into_iter().map(note));
     }
 }

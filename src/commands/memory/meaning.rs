@@ -27,14 +27,11 @@ pub async fn reindex(context: &Context, store: &Store, all: bool) -> Result<()> 
         if store.use_embedder(&probe.model, probe.dimensions as usize).await? {
             tell!("the vectors are made by {} from now on", visible(&probe.model));
         }
+        let (done, all) = store.vector_counts().await?;
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} notes  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
         // Nothing is drawn where nobody looks.
-        let bar = ProgressBar::new(0).with_style(style);
-        embed_missing(&engine, store, |done, count| {
-            bar.set_length(count);
-            bar.set_position(done);
-        })
-        .await?;
+        let bar = ProgressBar::new(all).with_style(style).with_position(done);
+        embed_missing(&engine, store, |count| bar.inc(count as u64)).await?;
         bar.finish_and_clear();
         anyhow::Ok(probe.model)
     };

@@ -2,24 +2,23 @@
 //!
 //! Deliberately not here: how notes are found and ranked; that is the memory's.
 
+mod facts;
+pub(crate) mod summary;
+
 use std::collections::HashSet;
 use std::time::Instant;
 
-use engine::{EmbedKind, EmbedRequest, Engine, EngineError};
-use memory::{Found, Note, NoteKind, Search, Store, TurnRow};
+pub use self::summary::FULL_PERCENT;
+
+use engine::{EmbedKind, EmbedRequest, Embeddings, Engine, EngineError};
+use memory::{Found, GIVEN, Note, NoteKind, Search, Store, StoreError, TurnRow};
 
 use crate::agent::{Agent, AgentError};
-use crate::context::one_line;
+use crate::context::{one_line, without_tail};
 use crate::run::{Past, Run};
 use crate::step::Step;
 
-/// Characters of a piece of a turn: what an embedder for short texts (256 tokens) takes whole.
-const PIECE_CHARS: usize = 900;
-
-/// Characters that a piece shares with the one before it, so that a sentence is whole in one of them.
-const OVERLAP_CHARS: usize = 150;
-
-/// Pieces of a turn; what comes after them is in the journal only.
+/// Pieces of a turn that are found again; what comes after them is in the journal only.
 const PIECES: usize = 32;
 
 /// Notes that are looked at for a message; what stands in the context already and what is too long is left out of them.
@@ -30,6 +29,9 @@ const RECALL_PERCENT: u32 = 5;
 
 /// Texts embedded at once in the background; a question waits for one such batch at most.
 const BATCH: usize = 16;
+
+/// What is embedded where there is nothing else to be.
+const PROBE: &str = "memory";
 
 /// Stands in the place of a session's number for the work of giving vectors.
 const EMBEDDING: i64 = 0;
@@ -70,11 +72,15 @@ impl Run<'_> {
         let turns: HashSet<i64> = window.iter().map(|(row, _)| row.id).collect();
         let given: HashSet<&str> = window.iter().flat_map(|(_, steps)| notes_of(steps)).map(String::as_str).collect();
         // A job begins anew each time: what its last runs said is for people to read.
-        let is_there =
-            |note: &Found| note.kind == NoteKind::Turn && (self.is_job() || note.source_turn.is_some_and(|turn| turns.contains(&turn)));
         let limits = &self.agent.settings.limits;
+        let no_pieces = self.is_job() || !limits.recall_turns;
+        let is_there =
+            |note: &Found| note.kind == NoteKind::Turn && (no_pieces || note.source_turn.is_some_and(|turn| turns.contains(&turn)));
         let mut fresh: Vec<Found> =
             notes.into_iter().filter(|note| fits(note) && !given.contains(note.id.as_str()) && !is_there(note)).collect();
+        // What was noted in a turn says shorter what was said there.
+        let noted: HashSet<i64> = fresh.iter().filter(|note| note.kind != NoteKind::Turn).filter_map(|note| note.source_turn).collect();
+        fresh.retain(|note| note.kind != NoteKind::Turn || note.source_turn.is_none_or(|turn| !noted.contains(&turn)));
         fresh.truncate(limits.recall_notes);
         let counts = self.agent.engine.count_tokens(fresh.iter().map(tail_line).collect()).await?;
         let most = limits.recall_tokens.min(self.agent.engine.info().context * RECALL_PERCENT / 100);
@@ -106,13 +112,21 @@ fn notes_of(steps: &[Step]) -> &[String] {
     }
 }
 
-/// A turn as it will be looked for: what was said and what was replied, in pieces. `origin`: where strangers' text came from that the
-/// model had read.
-pub(crate) fn pieces(turn: &TurnRow, reply: Option<&str>, origin: Option<&str>) -> Vec<Note> {
-    let reply = reply.map_or(String::new(), |reply| format!("\nreply: {}", reply.trim()));
-    let whole = format!("owner: {}{reply}", turn.text.trim());
-    let note = |(number, text): (usize, &str)| Note {
-        id: Some(format!("turn-{}-{number}", turn.id)),
+/// A turn as it will be looked for: what was said, what was said while it ran, and what was replied, in pieces. `origin`: where strangers'
+/// text came from that the model had read.
+pub(crate) fn pieces(turn: &TurnRow, steps: &[Step], reply: Option<&str>, origin: Option<&str>) -> Vec<Note> {
+    let mut whole = format!("owner: {}", turn.text.trim());
+    for step in steps {
+        if let Step::Steered { content, .. } = step {
+            whole.push_str("\nowner: ");
+            whole.push_str(without_tail(content));
+        }
+    }
+    if let Some(reply) = reply {
+        whole.push_str("\nreply: ");
+        whole.push_str(reply.trim());
+    }
+    let note = |text: &str| Note {
         kind: NoteKind::Turn,
         text: text.to_owned(),
         at: Some(turn.at.clone()),
@@ -121,26 +135,7 @@ pub(crate) fn pieces(turn: &TurnRow, reply: Option<&str>, origin: Option<&str>) 
         origin: origin.map(str::to_owned),
         ..Note::default()
     };
-    (1..).zip(split(&whole)).map(note).collect()
-}
-
-/// `text` in pieces of at most [`PIECE_CHARS`] characters, cut between words where there are some, each beginning a little before the
-/// end of the one before it.
-fn split(text: &str) -> Vec<&str> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while out.len() < PIECES {
-        let Some((end, _)) = rest.char_indices().nth(PIECE_CHARS) else {
-            out.push(rest);
-            break;
-        };
-        let cut = rest[..end].rfind(char::is_whitespace).filter(|cut| *cut > end / 2).unwrap_or(end);
-        out.push(rest[..cut].trim_end());
-        let back = rest[..cut].char_indices().rev().nth(OVERLAP_CHARS).map_or(0, |(at, _)| at);
-        let word = rest[back..cut].find(char::is_whitespace).map_or(back, |space| back + space);
-        rest = rest[word..].trim_start();
-    }
-    out
+    memory::pieces(&whole).into_iter().take(PIECES).map(note).collect()
 }
 
 /// Searches by words, and by meaning too if the engine has an embedder that works.
@@ -151,17 +146,21 @@ pub async fn look_up(engine: Option<&Engine>, store: &Store, search: Search) -> 
     let Some(engine) = engine else { return Ok(store.search(search).await?) };
     let request = EmbedRequest { texts: vec![search.text.clone()], kind: EmbedKind::Query, cut: true };
     let vector = match engine.embed(request).await {
-        Ok(mut embedded) => {
-            // Vectors of another embedder cannot be compared with this one: new ones are made when the turn has ended.
-            store.use_embedder(&embedded.model, embedded.dimensions as usize).await?;
-            embedded.embeddings.pop().map(|embedding| embedding.vector)
-        }
+        // Vectors of another embedder cannot be compared with this one's: new ones are made in the background.
+        Ok(mut embedded) if is_of(store, &embedded).await? => embedded.embeddings.pop().map(|embedding| embedding.vector),
+        Ok(_) => None,
         Err(EngineError::Gone) => return Err(EngineError::Gone.into()),
         Err(_) => None,
     };
     // A text without tokens has no direction.
-    let vector = vector.filter(|vector| vector.iter().any(|number| *number != 0.0));
+    let vector = vector.filter(|vector| vector.iter().all(|number| number.is_finite()) && vector.iter().any(|number| *number != 0.0));
     Ok(store.search(Search { vector, ..search }).await?)
+}
+
+/// Whether the notes' vectors are of the embedder that made these, or can be taken for it.
+async fn is_of(store: &Store, made: &Embeddings) -> Result<bool, StoreError> {
+    let known = store.embedder().await?;
+    Ok(known.is_some_and(|(name, dimension)| dimension == made.dimensions as usize && (name == made.model || name == GIVEN)))
 }
 
 impl Agent {
@@ -171,48 +170,30 @@ impl Agent {
             return;
         }
         let (engine, store) = (self.engine.clone(), self.store.clone());
-        self.in_background(EMBEDDING, async move { embed_missing(&engine, &store, |_, _| {}).await.ok() });
+        self.in_background(EMBEDDING, async move { embed_missing(&engine, &store, |_| {}).await.ok() });
     }
 }
 
 /// Makes vectors for the notes that have none of the engine's embedder, the newest first, and keeps them batch by batch: cut off, it goes
-/// on from there. `progress` gets how many have one and how many there are. Another embedder's vectors are dropped first.
+/// on from there. `progress` gets how many more have one. Another embedder's vectors are dropped first.
 ///
 /// # Errors
 /// The engine's ([`EngineError::NoEmbedder`] among them) and the store's.
-pub async fn embed_missing(engine: &Engine, store: &Store, mut progress: impl FnMut(u64, u64)) -> Result<(), AgentError> {
+pub async fn embed_missing(engine: &Engine, store: &Store, mut progress: impl FnMut(usize)) -> Result<(), AgentError> {
     loop {
         let notes = store.without_vector(BATCH).await?;
-        if notes.is_empty() {
+        let (count, done) = (notes.len(), notes.is_empty());
+        // Of an embedder one knows what it is when it has embedded something.
+        let texts = if done { vec![PROBE.to_owned()] } else { notes.iter().map(|note| note.text.clone()).collect() };
+        let embedded = engine.embed(EmbedRequest { texts, kind: EmbedKind::Document, cut: true }).await?;
+        if store.use_embedder(&embedded.model, embedded.dimensions as usize).await? {
+            continue;
+        }
+        if done {
             return Ok(());
         }
-        let texts = notes.iter().map(|note| note.text.clone()).collect();
-        let embedded = engine.embed(EmbedRequest { texts, kind: EmbedKind::Document, cut: true }).await?;
-        store.use_embedder(&embedded.model, embedded.dimensions as usize).await?;
         let vectors = notes.into_iter().zip(embedded.embeddings).map(|(note, embedding)| (note, embedding.vector)).collect();
         store.put_vectors(&embedded.model, vectors).await?;
-        let (done, all) = store.vector_counts().await?;
-        progress(done, all);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_texts_are_cut_between_words_and_overlap() {
-        let words: Vec<String> = (0..1_000).map(|number| format!("word{number}")).collect();
-        for text in [words.join(" "), "ä".repeat(5_000), "自行车。".repeat(2_000)] {
-            let pieces = split(&text);
-            assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.chars().count() <= PIECE_CHARS));
-            for pair in pieces.windows(2) {
-                let end: String = pair[0].chars().rev().take(20).collect::<Vec<_>>().into_iter().rev().collect();
-                assert!(pair[1].contains(&end), "{pair:?}");
-            }
-            assert!(text.ends_with(pieces[pieces.len() - 1]), "all of it is there");
-        }
-        assert_eq!(split("short"), ["short"]);
-        assert_eq!(split(&"x ".repeat(100_000)).len(), PIECES);
+        progress(count);
     }
 }

@@ -11,7 +11,6 @@ use memory::{Fact, NoteKind, Search};
 use crate::agent::{Agent, AgentError};
 use crate::context::{one_line, says_nothing};
 use crate::run::{Past, Run, facts_name, listed, transcript_name};
-use crate::step::Step;
 
 /// Facts that the model is shown, so that it need not say them again.
 const KNOWN: usize = 20;
@@ -42,7 +41,20 @@ impl Agent {
     /// # Errors
     /// The journal's, and the engine's if its thread is gone.
     pub async fn distil(&self) -> Result<bool, AgentError> {
-        let Some((turn, upto)) = self.store.undistilled().await? else { return Ok(false) };
+        let failed = self.undistillable.lock().map(|failed| failed.clone()).unwrap_or_default();
+        let Some((turn, upto)) = self.store.undistilled(failed).await? else { return Ok(false) };
+        let session = self.turn(turn).await?.session;
+        let distilled = self.distil_session(turn, upto).await;
+        if !matches!(distilled, Ok(true))
+            && let Ok(mut failed) = self.undistillable.lock()
+        {
+            // Until the next start: others come first, and nothing counts as looked at that was not.
+            failed.push(session);
+        }
+        distilled
+    }
+
+    async fn distil_session(&self, turn: i64, upto: i64) -> Result<bool, AgentError> {
         let (events, _) = tokio::sync::mpsc::channel(1);
         let (row, steps) = (self.turn(turn).await?, self.steps(turn).await?);
         let mut run = Run::new(self, row, steps, &events, self.deadline());
@@ -55,9 +67,10 @@ impl Agent {
         let mut messages = run.prompt().await?;
         messages
             .push(Message::new(Role::User, format!("{ASK}\n\nWhat you know already:{}", if list.is_empty() { " nothing" } else { &list })));
+        let transcript = facts_name(&transcript_name(&run.turn.channel, &run.turn.session_name));
         let request = Request {
             messages,
-            transcript: Some(facts_name(&transcript_name(&run.turn.channel, &run.turn.session_name))),
+            transcript: Some(transcript.clone()),
             priority: Priority::Background,
             tools: run.tools(),
             sampling: self.settings.sampling.clone(),
@@ -65,11 +78,18 @@ impl Agent {
             reasoning_tokens: self.settings.limits.reasoning_tokens,
             ..Request::default()
         };
-        let Some(reply) = self.said(request).await? else {
-            self.store.distilled(run.turn.session, turn, Vec::new()).await?;
-            return Ok(false);
-        };
-        let origin = listed(new.iter().flat_map(|(_, steps)| steps).filter_map(Step::origin));
+        let reply = self.said(request).await;
+        // It holds facts of all conversations.
+        self.engine.forget(&transcript).await?;
+        let Some(reply) = reply? else { return Ok(false) };
+        for (row, steps) in &new {
+            // What was forgotten or undone meanwhile must not come back.
+            if self.store.turn(row.id).await?.as_ref() != Some(row) || self.steps(row.id).await? != *steps {
+                return Ok(false);
+            }
+        }
+        let read = run.foreign().await?;
+        let origin = listed(read.as_deref().into_iter().chain(known.iter().filter_map(|fact| fact.origin.as_deref())));
         let fact = |(replaces, text): (Option<usize>, String)| Fact {
             sources: sources(&text, &new),
             replaces: replaces.and_then(|number| known.get(number.checked_sub(1)?)).map(|fact| fact.id.clone()),
@@ -88,14 +108,18 @@ impl Agent {
         self.in_background(DISTILLING, async move { agent.distil().await.ok().map(drop) });
     }
 
-    /// A whole reply in words; `None`: there is none.
+    /// A reply in words, whole lines of it; `None`: there is none.
     async fn said(&self, request: Request) -> Result<Option<String>, AgentError> {
         let mut generation = self.engine.generate(request).await?;
         while let Some(delta) = generation.next().await {
             match delta {
                 Ok(Delta::Finish(finish)) => {
                     let text = finish.message.content;
-                    return Ok(Some(text).filter(|text| finish.reason == FinishReason::Stop && !text.trim().is_empty()));
+                    let whole = match finish.reason {
+                        FinishReason::Stop => text.as_str(),
+                        _ => text.rsplit_once('\n').map_or("", |(whole, _)| whole),
+                    };
+                    return Ok(Some(whole.to_owned()).filter(|text| !text.trim().is_empty()));
                 }
                 Err(engine::EngineError::Gone) => return Err(engine::EngineError::Gone.into()),
                 Err(_) => return Ok(None),
