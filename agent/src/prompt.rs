@@ -206,12 +206,14 @@ impl Run<'_> {
         if ready.is_some_and(|ready| ready.upto >= from) {
             return Ok(()); // the next turn begins with it
         }
-        let old = window.iter().filter(|(row, _)| row.id <= upto).flat_map(|(_, steps)| steps);
+        let old: Vec<&Past> = window.iter().filter(|(row, _)| row.id <= upto).collect();
         let summary = Summary {
             engine: self.agent.engine.clone(),
             store: self.agent.store.clone(),
             secrets: self.agent.settings.secrets.clone(),
-            origin: listed(old.filter_map(Step::origin)),
+            origin: listed(old.iter().flat_map(|(_, steps)| steps).filter_map(Step::origin)),
+            // The turn that has just ended is not among them.
+            turns: old.iter().map(|(row, _)| row.clone()).collect(),
             request: Request {
                 messages: self.prompt().await?,
                 transcript: Some(transcript_name(&self.turn.channel, &self.turn.session_name)),

@@ -99,7 +99,9 @@ async fn a_deleted_vector_is_gone_from_the_disk() {
     assert!([3, 5, 7, 11].iter().all(|seed| on_disk(&vector(*seed))));
     store.forget("a").await.unwrap();
     assert_eq!([3, 5, 7, 11].map(|seed| on_disk(&vector(seed))), [false, true, true, true]);
-    store.use_embedder("other", 384).await.unwrap();
+    // They are taken for those of the first embedder of their dimension.
+    assert_eq!(store.use_embedder("first", 384).await, Ok(false));
+    assert_eq!(store.use_embedder("other", 384).await, Ok(true));
     assert_eq!([3, 5, 7, 11].map(|seed| on_disk(&vector(seed))), [false; 4]);
 }
 

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use engine::{Delta, Engine, FinishReason, Message, Priority, Request, Role};
-use memory::{NoteRow, Store, SummaryRow};
+use memory::{NoteRow, Store, SummaryRow, TurnRow};
 
 use crate::prompt::beginning;
 use crate::run::{Past, summary_name};
@@ -38,6 +38,8 @@ pub(crate) struct Summary {
     pub(crate) session: i64,
     /// The last turn that it is to stand for.
     pub(crate) upto: i64,
+    /// Those turns as they are now.
+    pub(crate) turns: Vec<TurnRow>,
     /// Where untrusted text in those turns came from.
     pub(crate) origin: Option<String>,
 }
@@ -63,6 +65,12 @@ impl Summary {
         let text = finish.message.content.trim();
         if finish.reason != FinishReason::Stop || text.is_empty() {
             return None;
+        }
+        for turn in &self.turns {
+            // What was forgotten or undone meanwhile must not come back.
+            if self.store.turn(turn.id).await.ok()?.as_ref() != Some(turn) {
+                return None;
+            }
         }
         let pinned = self.store.pinned().await.ok()?;
         let text = self.secrets.redact(&preface(&pinned, text));

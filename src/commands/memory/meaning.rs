@@ -1,11 +1,11 @@
 //! What an embedder is needed for: `reindex`, and searching by meaning. Without one everything works by words.
 
-use agent::embed_missing;
+use agent::{AgentError, embed_missing};
 use anyhow::Result;
 use channels::visible;
 use engine::{EmbedKind, EmbedRequest, Engine, EngineError};
 use indicatif::{ProgressBar, ProgressStyle};
-use memory::Store;
+use memory::{GIVEN, Store};
 
 use crate::exit::Interrupted;
 use crate::parts::{Context, on_ctrl_c};
@@ -28,9 +28,8 @@ pub async fn reindex(context: &Context, store: &Store, all: bool) -> Result<()> 
             tell!("the vectors are made by {} from now on", visible(&probe.model));
         }
         let (done, all) = store.vector_counts().await?;
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} notes  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
         // Nothing is drawn where nobody looks.
-        let bar = ProgressBar::new(all).with_style(style).with_position(done);
+        let bar = ProgressBar::new(all).with_style(bar_style()).with_position(done);
         embed_missing(&engine, store, |count| bar.inc(count as u64)).await?;
         bar.finish_and_clear();
         anyhow::Ok(probe.model)
@@ -45,16 +44,50 @@ pub async fn reindex(context: &Context, store: &Store, all: bool) -> Result<()> 
     Ok(())
 }
 
+/// Makes the vectors that are missing where an embedder is configured: all of them, or the newest `most`. A failure costs nothing but them.
+/// Ctrl-C leaves the rest for later.
+pub async fn catch_up(context: &Context, store: &Store, most: Option<usize>) {
+    let Some(options) = context.embedder(None) else { return };
+    let Ok((done, all)) = store.vector_counts().await else { return };
+    let missing = all.saturating_sub(done);
+    if missing == 0 {
+        return;
+    }
+    if most.is_some_and(|most| missing > most as u64) {
+        tell!("paguro: {missing} notes have no vector yet and are found by their words only; `paguro memory reindex` makes them");
+        return;
+    }
+    let interrupt = on_ctrl_c();
+    let bar = ProgressBar::new(missing).with_style(bar_style());
+    let work = async {
+        let engine = Engine::embedding_only(options).await?;
+        Ok::<_, AgentError>(embed_missing(&engine, store, |count| bar.inc(count as u64)).await?)
+    };
+    tokio::select! {
+        done = work => if let Err(error) = done {
+            tell!("paguro: the notes have no vectors yet: {}", visible(&error.to_string()));
+        },
+        () = interrupt.raised() => tell!("paguro: the notes are kept; `paguro memory reindex` makes the vectors that are missing"),
+    }
+    bar.finish_and_clear();
+}
+
+fn bar_style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:30} {pos}/{len} notes  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 /// The vector of a question, where there is an embedder and something to compare with. What is wrong with it is told, and words do.
 pub async fn of_question(context: &Context, store: &Store, text: &str) -> Result<Option<Vec<f32>>> {
     let Some(options) = context.embedder(None) else { return Ok(None) };
-    let Some((model, _)) = store.embedder().await? else { return Ok(None) };
+    let Some((model, dimension)) = store.embedder().await? else { return Ok(None) };
     let embed = async {
         let engine = Engine::embedding_only(options).await?;
         engine.embed(EmbedRequest { texts: vec![text.to_owned()], kind: EmbedKind::Query, cut: true }).await
     };
     match embed.await {
-        Ok(made) if made.model == model => Ok(made.embeddings.into_iter().next().map(|embedding| embedding.vector)),
+        Ok(made) if made.dimensions as usize == dimension && [made.model.as_str(), GIVEN].contains(&model.as_str()) => {
+            Ok(made.embeddings.into_iter().next().map(|embedding| embedding.vector))
+        }
         Ok(_) => {
             tell!("paguro: the notes' vectors are another embedder's, so only words count; `paguro memory reindex` makes new ones");
             Ok(None)

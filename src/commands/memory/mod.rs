@@ -23,6 +23,9 @@ use crate::args::{ListFormat, MemoryCommand};
 use crate::exit::BadInput;
 use crate::parts::Context;
 
+/// Notes without a vector that get theirs before a search: a second's work of a small embedder.
+const SOON: usize = 256;
+
 pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
     if let MemoryCommand::Eval(args) = command {
         return super::eval::run(args).await;
@@ -30,7 +33,10 @@ pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
     let context = Context::read()?;
     let store = context.store()?;
     match command {
-        MemoryCommand::Add { text, pin, list } => add(&store, text, *pin, list.format).await?,
+        MemoryCommand::Add { text, pin, list } => {
+            add(&store, text, *pin, list.format).await?;
+            meaning::catch_up(&context, &store, Some(SOON)).await;
+        }
         MemoryCommand::Pin { id, off } => {
             if !store.pin(id, !off).await? {
                 return Err(no_note(id));
@@ -38,6 +44,7 @@ pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
             say!("{}", if *off { "no longer pinned" } else { "pinned: it stands at the beginning of every new conversation" });
         }
         MemoryCommand::Search { query, limit, kind, list } => {
+            meaning::catch_up(&context, &store, Some(SOON)).await;
             let vector = meaning::of_question(&context, &store, query).await?;
             let search = Search { kind: kind.map(NoteKind::from), vector, ..Search::words(query, *limit as usize) };
             find(&store, search, list.format).await?;
@@ -49,7 +56,10 @@ pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
         MemoryCommand::Edit { id, text } => edit(&store, id, text.as_deref()).await?,
         MemoryCommand::Forget(args) => return forget::run(&context, store, args).await,
         MemoryCommand::Export { file, vectors } => export(&store, file.as_deref(), *vectors).await?,
-        MemoryCommand::Import { file, trust } => import::run(&store, file, *trust).await?,
+        MemoryCommand::Import { file, trust } => {
+            import::run(&store, file, *trust).await?;
+            meaning::catch_up(&context, &store, None).await;
+        }
         MemoryCommand::Reindex { all } => meaning::reindex(&context, &store, *all).await?,
         // It has a store of its own, above.
         MemoryCommand::Eval(_) => {}
