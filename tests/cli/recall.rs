@@ -101,7 +101,7 @@ fn eval_takes_lines_in_any_order_and_tells_what_is_wrong() {
     check("", &["no notes"]);
     check(note, &["no questions"]);
     check("nonsense", &["line 1", "neither a note nor a question"]);
-    check(&format!("{note}\n{{\"id\":\"b\",\"text\":\"\\ud800\"}}"), &["line 2", "surrogate"]);
+    check(&format!("{note}\n{{\"id\":\"b\",\"text\":\"\\ud800\"}}"), &["line 2", "hex escape"]);
     check(&format!("{note}\n{note}"), &["line 2", "a already"]);
     check(&format!("{note}\n{{\"question\":\"x\",\"expected\":\"z\"}}"), &["line 2", "no note z"]);
     check(&format!("{note}\n{{\"question\":\"x\",\"expected\":[]}}"), &["line 2", "`expected`"]);
