@@ -89,8 +89,7 @@ async fn stats(agent: &Agent) -> Result<String, AgentError> {
     let (notes, facts, turns) = (grouped(stats.notes), grouped(stats.facts), grouped(stats.turns));
     let mut out = format!("{notes} notes, {facts} facts, {turns} pieces of conversations; {} on disk", short(stats.bytes, "B"));
     let _ = write!(out, "; {} have vectors", grouped(stats.vectors));
-    if stats.recalled > 0 {
-        let percent = stats.used * 100 / stats.recalled;
+    if let Some(percent) = (stats.used * 100).checked_div(stats.recalled) {
         let _ = write!(out, "\n{} notes came with messages, {} of them were used ({percent} %)", stats.recalled, stats.used);
     }
     Ok(out)
