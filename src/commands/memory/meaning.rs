@@ -1,6 +1,6 @@
 //! What an embedder is needed for: `reindex`, and searching by meaning. Without one everything works by words.
 
-use agent::{AgentError, embed_missing};
+use agent::embed_missing;
 use anyhow::Result;
 use channels::visible;
 use engine::{EmbedKind, EmbedRequest, Engine, EngineError};
@@ -61,7 +61,7 @@ pub async fn catch_up(context: &Context, store: &Store, most: Option<usize>) {
     let bar = ProgressBar::new(missing).with_style(bar_style());
     let work = async {
         let engine = Engine::embedding_only(options).await?;
-        Ok::<_, AgentError>(embed_missing(&engine, store, |count| bar.inc(count as u64)).await?)
+        embed_missing(&engine, store, |count| bar.inc(count as u64)).await
     };
     tokio::select! {
         done = work => if let Err(error) = done {
