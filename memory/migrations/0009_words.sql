@@ -28,21 +28,22 @@ CREATE TRIGGER notes_words_delete AFTER DELETE ON notes BEGIN
     INSERT INTO notes_words (notes_words, rowid, words) VALUES ('delete', old.number, paguro_words(old.text, old.at));
     UPDATE vocabulary SET notes = vocabulary.notes - 1 FROM json_each(paguro_word_list(old.text, old.at)) AS gone
         WHERE vocabulary.letters = length(gone.value) AND vocabulary.word = gone.value;
-    DELETE FROM vocabulary WHERE notes <= 0 AND (letters, word) IN
-        (SELECT length(value), value FROM json_each(paguro_word_list(old.text, old.at)));
+    -- Each column by a list of its own: of a list of pairs only the first column would be looked up.
+    DELETE FROM vocabulary WHERE notes <= 0
+        AND letters IN (SELECT length(value) FROM json_each(paguro_word_list(old.text, old.at)))
+        AND word IN (SELECT value FROM json_each(paguro_word_list(old.text, old.at)));
 END;
 CREATE TRIGGER notes_words_update AFTER UPDATE OF text, at ON notes WHEN old.text IS NOT new.text OR old.at IS NOT new.at BEGIN
     INSERT INTO notes_words (notes_words, rowid, words) VALUES ('delete', old.number, paguro_words(old.text, old.at));
     UPDATE vocabulary SET notes = vocabulary.notes - 1 FROM json_each(paguro_word_list(old.text, old.at)) AS gone
         WHERE vocabulary.letters = length(gone.value) AND vocabulary.word = gone.value;
-    DELETE FROM vocabulary WHERE notes <= 0 AND (letters, word) IN
-        (SELECT length(value), value FROM json_each(paguro_word_list(old.text, old.at)));
+    -- Each column by a list of its own: of a list of pairs only the first column would be looked up.
+    DELETE FROM vocabulary WHERE notes <= 0
+        AND letters IN (SELECT length(value) FROM json_each(paguro_word_list(old.text, old.at)))
+        AND word IN (SELECT value FROM json_each(paguro_word_list(old.text, old.at)));
     INSERT INTO notes_words (rowid, words) VALUES (new.number, paguro_words(new.text, new.at));
     INSERT INTO vocabulary (letters, word, notes)
         SELECT length(value), value, 1 FROM json_each(paguro_word_list(new.text, new.at)) WHERE true
         ON CONFLICT DO UPDATE SET notes = notes + 1;
 END;
-
-INSERT INTO notes_words (notes_words) VALUES ('rebuild');
-INSERT INTO vocabulary (letters, word, notes)
-    SELECT length(value), value, count(*) FROM notes, json_each(paguro_word_list(text, at)) GROUP BY value;
+-- Index and vocabulary are filled at the next open: no version of the cutter is noted down yet.

@@ -23,6 +23,9 @@ pub type CopyProgress<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
 /// a file already. The copy is checked before it gets its name.
 pub fn backup(home: &Path, file: &Path, replace: bool, progress: CopyProgress<'_>) -> Result<u64, StoreError> {
     let from = home.join("paguro.db");
+    if is_of_database(home, file) {
+        return Err(StoreError::BackupOntoDatabase { path: file.into() });
+    }
     if !replace && file.symlink_metadata().is_ok() {
         return Err(StoreError::BackupExists { path: file.into() });
     }
@@ -31,6 +34,19 @@ pub fn backup(home: &Path, file: &Path, replace: bool, progress: CopyProgress<'_
     }
     let copy = copy_of(&from, &beside(file, "partial"), progress, "PRAGMA quick_check(1)")?;
     copy.become_file(file)
+}
+
+/// Whether `file`, by whatever way it is named, is the database or one of the files that belong to it.
+fn is_of_database(home: &Path, file: &Path) -> bool {
+    let real = |path: &Path| {
+        fs::canonicalize(path).ok().or_else(|| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Some(fs::canonicalize(folder).ok()?.join(path.file_name()?))
+        })
+    };
+    let database = home.join("paguro.db");
+    let own = [log_of(&database), index_of(&database), database, home.join("paguro.lock")];
+    real(file).is_some_and(|file| own.iter().any(|own| real(own).as_ref() == Some(&file)))
 }
 
 /// Puts a backup in the place of the database of `home`, after a check of all of it. What was there is kept beside it as

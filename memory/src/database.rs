@@ -31,9 +31,8 @@ impl Database {
     pub(crate) fn open(home: &Path) -> Result<Self, StoreError> {
         DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(|error| StoreError::from_io(&error, home))?;
         let (path, lock) = (home.join("paguro.db"), home.join("paguro.lock"));
-        let was_used = Lock::was_used(&lock);
         let mut lock = Lock::take(&lock)?;
-        if was_used && std::fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
+        if lock.was_used() && std::fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
             return Err(StoreError::Corrupt { path, reason: "it is empty, and was not when it was closed".into() });
         }
         // SQLite would make the file readable for others; its helper files take this one's permissions.
@@ -104,7 +103,7 @@ fn prepare(connection: &mut Connection, path: &Path, check: bool) -> Result<(), 
     words::register(connection)?;
     connection.set_prepared_statement_cache_capacity(limits::PREPARED);
     schema::migrate(connection, schema::MIGRATIONS)?;
-    Ok(())
+    words::refill(connection)
 }
 
 /// Checks everything: pages, indexes, references, the word index against the notes.

@@ -73,6 +73,8 @@ pub enum StoreError {
     LogInUse,
     #[error("there is a file {} already; choose another name, or replace it with --force", path.display())]
     BackupExists { path: PathBuf },
+    #[error("{} belongs to the database that is to be backed up; choose another name", path.display())]
+    BackupOntoDatabase { path: PathBuf },
     #[error("there is no database {} yet, so there is nothing to back up", path.display())]
     NoDatabase { path: PathBuf },
     #[error("{} cannot be restored: {reason}; nothing was changed", path.display())]

@@ -73,8 +73,9 @@ pub const WORD_POSTINGS: usize = 500;
 /// Longer words that a word stands for as their beginning, the shortest first.
 pub const PREFIX_WORDS: usize = 24;
 
-/// Words of the index that are compared with one that is not in it; a mistyped word may go unrecognised where there are more.
-pub const CLOSE_WORDS_READ: usize = 20_000;
+/// Words of the index that are compared with those of a query that are not in it, for all of them together; a mistyped word may go
+/// unrecognised where there are more.
+pub const CLOSE_WORDS_READ: usize = 40_000;
 
 /// Words that a mistyped word may stand for, the commonest first.
 pub const CLOSE_WORDS: usize = 4;

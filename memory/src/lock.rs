@@ -21,9 +21,9 @@ impl Lock {
         self.1 = true;
     }
 
-    /// Whether the one before closed a database. Asked before the lock is taken.
-    pub(crate) fn was_used(path: &Path) -> bool {
-        std::fs::read(path).is_ok_and(|text| text == USED)
+    /// Whether the one before closed a database. It stays so until another is opened: who finds it empty once, finds it so again.
+    pub(crate) fn was_used(&self) -> bool {
+        self.1
     }
 
     /// Takes the lock, or says who has it. Does not wait.
@@ -40,9 +40,11 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        file.set_len(0).map_err(io)?;
+        let mut before = Vec::new();
+        file.read_to_end(&mut before).map_err(io)?;
+        file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(Self(file, false))
+        Ok(Self(file, before == USED))
     }
 }
 

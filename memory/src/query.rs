@@ -76,6 +76,7 @@ impl Query {
         let dated = |index: usize| dates.iter().any(|date| date.words.contains(&index));
         let mut seen = HashSet::new();
         let (mut stops, mut telling) = (Vec::new(), 0);
+        let mut close = limits::CLOSE_WORDS_READ;
         for (index, Word { folded, .. }) in words.iter().enumerate() {
             if dated(index) || !seen.insert(folded.as_str()) {
                 continue;
@@ -84,7 +85,7 @@ impl Query {
                 stops.push(folded.as_str());
             } else if telling < limits::QUERY_WORDS {
                 telling += 1;
-                terms.push(term(connection, folded, all)?);
+                terms.push(term(connection, folded, all, &mut close)?);
             }
         }
         let weight = if terms.is_empty() { 1.0 } else { STOP_WEIGHT };
@@ -163,8 +164,9 @@ fn dated(connection: &Connection, text: &str, date: &dates::Date, words: &[Word]
     Ok(Term::new(shown, wanted, notes, all, DATE_WEIGHT, false))
 }
 
-/// The term of one word: as it is, its other simple forms, longer words that begin so, or else what it may be a slip of.
-fn term(connection: &Connection, word: &str, all: i64) -> Result<Term, Failure> {
+/// The term of one word: as it is, its other simple forms, longer words that begin so, or else what it may be a slip of; for that at most
+/// `close` words are read.
+fn term(connection: &Connection, word: &str, all: i64, close: &mut usize) -> Result<Term, Failure> {
     let mut standing: Vec<(String, f64)> = Vec::new();
     let mut notes = 0;
     let mut add = |(known, count): vocabulary::Known, share: f64| {
@@ -197,7 +199,7 @@ fn term(connection: &Connection, word: &str, all: i64) -> Result<Term, Failure> 
     if letters >= PREFIX_LETTERS && STOP_WORDS.iter().any(|stop| strsim::osa_distance(stop, word) == 1) {
         return Ok(Term::new(word.to_owned(), Vec::new(), 0, all, STOP_WEIGHT, false));
     }
-    let close = vocabulary::close(connection, word)?;
+    let close = vocabulary::close(connection, word, close)?;
     let notes = close.iter().map(|(_, count)| count).sum();
     let standing = close.into_iter().map(|(word, _)| (word, SLIP)).collect();
     Ok(Term::new(word.to_owned(), standing, notes, all, 1.0, true))

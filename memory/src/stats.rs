@@ -76,10 +76,10 @@ impl Store {
 const COUNTS: &str = "SELECT count(*) FILTER (WHERE kind = 'note'), count(*) FILTER (WHERE kind = 'fact'),
          count(*) FILTER (WHERE kind = 'turn'), count(replaced), count(*) FILTER (WHERE pinned) FROM notes";
 
-/// A time that is none is of no week.
+/// A time that is none is of no week, nor is one that no calendar reaches.
 const WEEKS: &str = "SELECT date(at, '-6 days', 'weekday 1'), count(*) FILTER (WHERE kind = 'note'),
          count(*) FILTER (WHERE kind = 'fact'), count(*) FILTER (WHERE kind = 'turn')
-     FROM notes WHERE date(at) IS NOT NULL GROUP BY 1 ORDER BY 1 DESC LIMIT ?1";
+     FROM notes WHERE date(at, '-6 days', 'weekday 1') IS NOT NULL GROUP BY 1 ORDER BY 1 DESC LIMIT ?1";
 
 const BEGAN: &str = "SELECT p.turn, p.seq, p.body -> '$.notes', p.body ->> '$.recall_ms', i.text
      FROM steps p JOIN turns t ON t.id = p.turn JOIN inbox i ON i.id = t.inbound

@@ -42,14 +42,15 @@ pub(crate) fn longer(connection: &Connection, word: &str) -> Result<Vec<Known>, 
 }
 
 /// The words nearest to one that is in no note: one slip away (a letter wrong, missing, too many, or two swapped), two for a long one.
-/// The first letter is taken to be right; if nothing is found so, the second to be the first or the two to be swapped.
-pub(crate) fn close(connection: &Connection, word: &str) -> Result<Vec<Known>, Failure> {
+/// The first letter is taken to be right; if nothing is found so, the second to be the first or the two to be swapped. `room`: how many
+/// words may still be compared, [`limits::CLOSE_WORDS_READ`] for a whole query.
+pub(crate) fn close(connection: &Connection, word: &str, room: &mut usize) -> Result<Vec<Known>, Failure> {
     let count = word.chars().count();
     if count < SLIP_LETTERS || !word.chars().all(|letter| letter.is_alphabetic() && !words::is_unspaced(letter)) {
         return Ok(Vec::new());
     }
     for first in word.chars().take(2) {
-        let found = close_from(connection, word, count, first)?;
+        let found = close_from(connection, word, count, first, room)?;
         if !found.is_empty() {
             return Ok(found);
         }
@@ -57,17 +58,17 @@ pub(crate) fn close(connection: &Connection, word: &str) -> Result<Vec<Known>, F
     Ok(Vec::new())
 }
 
-fn close_from(connection: &Connection, word: &str, count: usize, first: char) -> Result<Vec<Known>, Failure> {
+fn close_from(connection: &Connection, word: &str, count: usize, first: char, room: &mut usize) -> Result<Vec<Known>, Failure> {
     let slips = if count >= TWO_SLIPS_LETTERS { 2 } else { 1 };
     let mut statement = connection
         .prepare_cached("SELECT word, notes FROM vocabulary WHERE letters = ?1 AND word >= ?2 AND word < ?2 || char(0x10ffff) LIMIT ?3")?;
     let mut found: Vec<Known> = Vec::new();
-    let (mut best, mut room) = (slips, limits::CLOSE_WORDS_READ);
+    let mut best = slips;
     // The same length first: it must not be what is not read.
     for by in [0, -1, 1, -2, 2_i64].into_iter().take(1 + 2 * slips) {
-        let mut rows = statement.query(params![letters(word) + by, first.to_string(), limits::rows(room, room)])?;
+        let mut rows = statement.query(params![letters(word) + by, first.to_string(), limits::rows(*room, *room)])?;
         while let Some(row) = rows.next()? {
-            room -= 1;
+            *room -= 1;
             let other = row.get_ref(0)?.as_str().unwrap_or_default();
             let distance = strsim::osa_distance(word, other);
             if distance < best {
@@ -90,4 +91,23 @@ fn known(row: &rusqlite::Row<'_>) -> rusqlite::Result<Known> {
 
 fn letters(word: &str) -> i64 {
     i64::try_from(word.chars().count()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Database;
+
+    #[test]
+    fn slips_are_looked_for_within_one_budget() {
+        let connection = Database::in_memory().unwrap().connection;
+        connection.execute("INSERT INTO notes (id, text, at) VALUES ('a', 'secateurs sextants', '2026')", []).unwrap();
+        let check = |mut room: usize, expected: &[&str], left: usize| {
+            let found: Vec<String> = close(&connection, "sekateurs", &mut room).ok().unwrap().into_iter().map(|(word, _)| word).collect();
+            assert_eq!((found.iter().map(String::as_str).collect::<Vec<_>>(), room), (expected.to_vec(), left));
+        };
+        check(10, &["secateurs"], 8);
+        check(1, &["secateurs"], 0);
+        check(0, &[], 0);
+    }
 }

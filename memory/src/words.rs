@@ -10,7 +10,13 @@ use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed}
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
-use crate::{dates, limits};
+use crate::error::Failure;
+use crate::journal::transact;
+use crate::{dates, limits, vectors};
+
+/// How texts are cut. Raised with every change of this file or of `dates.rs` by which a text is cut otherwise: index and vocabulary are
+/// then made anew at the next open. Without that the words of a changed note would not be the ones that are taken out.
+const VERSION: &str = "1";
 
 /// A word of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,9 +140,63 @@ pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
     connection.create_scalar_function("paguro_word_list", 2, flags, move |context| Ok(serde_json::json!(words(context)?).to_string()))
 }
 
+/// Makes index and vocabulary anew if another version of this file filled them.
+pub(crate) fn refill(connection: &mut Connection) -> Result<(), Failure> {
+    if vectors::fact(connection, "words")?.as_deref() == Some(VERSION) {
+        return Ok(());
+    }
+    transact(connection, |transaction| {
+        transaction.execute_batch(REFILL)?;
+        vectors::set_fact(transaction, "words", VERSION)
+    })
+}
+
+const REFILL: &str = "
+    INSERT INTO notes_words (notes_words) VALUES ('rebuild');
+    DELETE FROM vocabulary;
+    INSERT INTO vocabulary (letters, word, notes)
+        SELECT length(value), value, count(*) FROM notes, json_each(paguro_word_list(text, at)) GROUP BY value;";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_cutter_s_index_is_made_anew() {
+        let mut connection = crate::database::Database::in_memory().unwrap().connection;
+        let note = "INSERT INTO notes (id, text, at) VALUES ('a', 'green bikes', '2026-01-02')";
+        connection.execute(note, []).unwrap();
+        let state = |connection: &Connection| -> (i64, i64) {
+            let found = "SELECT count(*) FROM notes_words WHERE notes_words MATCH 'bikes'";
+            let words = "SELECT count(*) FROM vocabulary WHERE word = 'bikes' AND notes = 1";
+            let count = |sql| connection.query_row(sql, [], |row| row.get(0)).unwrap();
+            (count(found), count(words))
+        };
+        // As an older one may have left it.
+        let other = "INSERT INTO notes_words (notes_words) VALUES ('delete-all'); UPDATE vocabulary SET notes = 7;
+            UPDATE facts SET value = 'other' WHERE name = 'words'";
+        connection.execute_batch(other).unwrap();
+        assert_eq!(state(&connection), (0, 0));
+        refill(&mut connection).ok().unwrap();
+        assert_eq!(state(&connection), (1, 1));
+        connection.execute("DELETE FROM notes", []).unwrap();
+        assert_eq!(state(&connection), (0, 0));
+    }
+
+    #[test]
+    fn a_delete_looks_up_both_columns_of_the_vocabulary() {
+        let connection = crate::database::Database::in_memory().unwrap().connection;
+        let note = "INSERT INTO notes (id, text, at) VALUES (?1, ?2, '2026-01-02')";
+        for number in 0..2_000 {
+            connection.execute(note, [format!("n{number}"), format!("word{number:06}")]).unwrap();
+        }
+        let mut statement = connection.prepare("DELETE FROM notes WHERE id = ?1").unwrap();
+        statement.execute(["n77"]).unwrap();
+        // One step for each word of ten letters would be two thousand.
+        assert!(statement.get_status(rusqlite::StatementStatus::VmStep) < 1_500);
+        let left = "SELECT count(*) FROM vocabulary WHERE word LIKE 'word%'";
+        assert_eq!(connection.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 1_999);
+    }
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {

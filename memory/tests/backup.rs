@@ -55,6 +55,25 @@ async fn a_backup_beside_a_running_store_comes_back() {
 }
 
 #[tokio::test]
+async fn the_database_is_not_written_over_by_its_own_backup() {
+    let (home, store) = home_with(3).await;
+    let link = home.path().join("link");
+    std::os::unix::fs::symlink(home.path(), &link).unwrap();
+    for name in ["paguro.db", "paguro.db-wal", "paguro.db-shm", "paguro.lock", "link/paguro.db"] {
+        let path = home.path().join(name);
+        let refused = StoreError::BackupOntoDatabase { path: path.clone() };
+        assert_eq!(backup(home.path(), &path, true, &mut on), Err(refused));
+    }
+    drop(store);
+    // The log is not there now; its name is still the database's.
+    let log = home.path().join("paguro.db-wal");
+    assert!(!log.exists());
+    assert_eq!(backup(home.path(), &log, true, &mut on), Err(StoreError::BackupOntoDatabase { path: log.clone() }));
+    backup(home.path(), &home.path().join("link/copy"), true, &mut on).unwrap();
+    assert_eq!(count(home.path()).await, 3);
+}
+
+#[tokio::test]
 async fn a_stopped_backup_leaves_nothing() {
     let (home, _store) = home_with(3).await;
     let before = std::fs::read_dir(home.path()).unwrap().count();

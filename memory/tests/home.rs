@@ -129,6 +129,8 @@ async fn check(damage: impl FnOnce(&Path), expected: &str) {
     damage(&path);
     let before = std::fs::read(&path).unwrap();
     let error = Store::open(home.path()).map(|_| ()).unwrap_err().to_string();
+    let again = Store::open(home.path()).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(again, error, "the second time");
     let shown = error.replace(&path.display().to_string(), "DB");
     let expected = expected.replace(
         "DAMAGED",

@@ -67,3 +67,14 @@ async fn an_edited_note_is_found_by_its_new_words_only() {
     assert_eq!(by_vector.len(), 0);
     assert_eq!(store.edit("nobody", "x").await, Ok(None));
 }
+
+#[tokio::test]
+async fn a_time_that_is_none_is_of_no_week() {
+    let store = Store::in_memory().unwrap();
+    for at in ["0", "1", "6.5", "now and then", "", "-4713-11-24", "9999-12-31", "2026-11-22T00:00:00Z"] {
+        store.add_note(Note { text: "x".into(), at: Some(at.into()), ..Note::default() }).await.unwrap();
+    }
+    let stats = store.memory_stats().await.unwrap();
+    let mondays: Vec<&str> = stats.weeks.iter().map(|week| week.monday.as_str()).filter(|monday| monday.starts_with('2')).collect();
+    assert_eq!((stats.notes, mondays), (8, vec!["2026-11-16"]));
+}

@@ -85,9 +85,11 @@ fn progress(stop: &AtomicBool) -> impl FnMut(u64, u64) -> ControlFlow<()> {
 fn sorted(error: StoreError) -> anyhow::Error {
     match error {
         StoreError::Cancelled => Interrupted.into(),
-        StoreError::BackupExists { .. } | StoreError::NoDatabase { .. } | StoreError::BadBackup { .. } | StoreError::Foreign { .. } => {
-            BadInput(error.to_string()).into()
-        }
+        StoreError::BackupExists { .. }
+        | StoreError::BackupOntoDatabase { .. }
+        | StoreError::NoDatabase { .. }
+        | StoreError::BadBackup { .. }
+        | StoreError::Foreign { .. } => BadInput(error.to_string()).into(),
         error => error.into(),
     }
 }
@@ -111,7 +113,29 @@ fn newest(home: &Home) -> Option<PathBuf> {
     let last = std::fs::read_to_string(home.data.join(LAST)).ok().map(PathBuf::from);
     let here = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let all = last.into_iter().chain(here(home.data.clone())).chain(here(home.data.join("backups")));
-    let is_copy = |path: &PathBuf| path.file_name() != Some("paguro.db".as_ref()) && memory::looks_like_ours(path);
+    let is_copy =
+        |path: &PathBuf| path.file_name().is_some_and(|name| may_be_backup(&name.to_string_lossy())) && memory::looks_like_ours(path);
     let age = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
     all.filter(is_copy).max_by_key(|path| age(path))
+}
+
+/// By its name: not the database itself, what a restore set aside, or a copy that was not finished.
+fn may_be_backup(name: &str) -> bool {
+    !(name == "paguro.db" || name == "paguro.db.restored" || name.starts_with("paguro.db.before-") || name.ends_with(".partial"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be_backup;
+
+    #[test]
+    fn what_is_no_backup_is_known_by_its_name() {
+        let check = |name: &str, expected: bool| assert_eq!(may_be_backup(name), expected, "{name}");
+        check("paguro-2026.db", true);
+        check("paguro.db.bak", true);
+        check("paguro.db", false);
+        check("paguro.db.restored", false);
+        check("paguro.db.before-20261122-001122", false);
+        check("paguro-2026.db.partial", false);
+    }
 }

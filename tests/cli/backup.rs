@@ -62,6 +62,8 @@ fn a_damaged_database_is_told_with_the_way_back() {
         let database = home.path("paguro.db");
         let bytes = damage(std::fs::read(&database).unwrap());
         std::fs::write(&database, &bytes).unwrap();
+        without(&home);
+        // The second time, too.
         let run = without(&home);
         assert_eq!(run.status, Some(1), "{run:?}");
         assert!(run.stderr.contains("is damaged (") && run.stderr.contains(&format!("paguro restore {}", backup.display())), "{run:?}");
