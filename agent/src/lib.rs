@@ -22,7 +22,7 @@ pub use next::{Failure, Next, next};
 pub use prompt::Filling;
 pub use question::{Answer, KeepRule, Question, Scope, answer, questions};
 pub use recall::{FULL_PERCENT, embed_missing, look_up};
-pub use run::{facts_name, listed, summary_name, transcript_name};
+pub use run::{listed, transcripts};
 pub use secrets::Secrets;
 pub use step::{Step, Thought, messages, thoughts, total_usage};
 

@@ -472,21 +472,28 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What the engine calls all transcripts of a session: whoever removes one removes these.
+#[must_use]
+pub fn transcripts(channel: &str, session: &str) -> [String; 3] {
+    let transcript = transcript_name(channel, session);
+    [summary_name(&transcript), facts_name(&transcript), transcript]
+}
+
 /// What the engine calls the transcript of a session.
 #[must_use]
-pub fn transcript_name(channel: &str, session: &str) -> String {
+pub(crate) fn transcript_name(channel: &str, session: &str) -> String {
     format!("{channel}/{session}")
 }
 
 /// What it calls the one in which facts are distilled from a session.
 #[must_use]
-pub fn facts_name(transcript: &str) -> String {
+pub(crate) fn facts_name(transcript: &str) -> String {
     format!("{transcript}/facts")
 }
 
 /// What it calls the one in which the summaries of a session are made.
 #[must_use]
-pub fn summary_name(transcript: &str) -> String {
+pub(crate) fn summary_name(transcript: &str) -> String {
     format!("{transcript}/summary")
 }
 

@@ -78,6 +78,14 @@ impl Eraser {
         replaced(text, found)
     }
 
+    /// Whether a text of JSON is to be read to see. `false`: it has none of the phrases.
+    pub(crate) fn may_be_in_json(&self, json: &str) -> bool {
+        let lower = if json.is_ascii() { json.to_ascii_lowercase() } else { json.chars().map(lower).collect() };
+        // What JSON writes otherwise is not looked for in it.
+        let is_escaped = |char: char| char == '"' || char == '\\' || char.is_control();
+        self.phrases.iter().any(|phrase| phrase.probe.contains(is_escaped) || lower.contains(&phrase.probe))
+    }
+
     /// [`Eraser::text`], and every sentence of `text` that says what one of the notes says: it has one of its words with a digit, or
     /// more than half of its other telling ones. For texts that are known to speak of the note.
     #[must_use]

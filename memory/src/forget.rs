@@ -4,7 +4,7 @@
 //! What an exact phrase does not find, because it was said in other words, is looked for only in turns that are known to speak of the
 //! note: those that it comes from, those that it came up in, and those that hold its words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::Value;
@@ -48,6 +48,10 @@ pub struct Forgotten {
     pub sources: Vec<(i64, String)>,
     /// Channel and name of the sessions that something was taken out of.
     pub sessions: Vec<(String, String)>,
+    /// Names that have the words and stay: the program finds things by them.
+    pub stays: Vec<Place>,
+    /// Another program is reading the write-ahead log, so that the bytes are still in it: to be done once more when that is done.
+    pub log_in_use: bool,
 }
 
 /// Forgetting.
@@ -56,8 +60,11 @@ impl Store {
     /// is about, empties the write-ahead log.
     pub async fn forget_all(&self, forget: Forget) -> Result<Forgotten, StoreError> {
         self.run(move |connection| {
-            let forgotten = transact(connection, |transaction| run(transaction, &forget))?;
-            empty_log(connection)?;
+            let mut forgotten = transact(connection, |transaction| run(transaction, &forget))?;
+            match empty_log(connection) {
+                Err(Failure::Store(StoreError::LogInUse)) => forgotten.log_in_use = true,
+                emptied => emptied?,
+            }
             Ok(forgotten)
         })
         .await
@@ -66,7 +73,7 @@ impl Store {
     /// Forgets one note by [`Store::forget_all`]. `false`: there was none.
     pub async fn forget(&self, id: &str) -> Result<bool, StoreError> {
         let forgotten = self.forget_all(Forget { ids: vec![id.to_owned()], ..Forget::default() }).await?;
-        Ok(!forgotten.notes.is_empty())
+        if forgotten.log_in_use { Err(StoreError::LogInUse) } else { Ok(!forgotten.notes.is_empty()) }
     }
 
     /// What [`Store::forget_all`] would do. Nothing is changed.
@@ -91,7 +98,7 @@ impl Store {
 }
 
 /// Takes what was deleted out of the write-ahead log.
-fn empty_log(connection: &Connection) -> Result<(), Failure> {
+pub(crate) fn empty_log(connection: &Connection) -> Result<(), Failure> {
     let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy { Err(StoreError::LogInUse.into()) } else { Ok(()) }
 }
@@ -102,6 +109,7 @@ struct Column {
     is_json: bool,
     /// Number of the row, text, turn, session; only of the turns in `?1`, a JSON list, unless it is NULL.
     read: &'static str,
+    /// Nothing: a name that stays.
     write: &'static str,
 }
 
@@ -156,7 +164,41 @@ const COLUMNS: &[Column] = &[
         "EXISTS (SELECT 1 FROM turns t WHERE t.session = s.session AND t.id <= s.upto AND t.id IN (SELECT value FROM json_each(?1))) OR s.upto",
         "UPDATE summaries SET text = ?2 WHERE rowid = ?1"
     ),
+    column!(
+        "origin of a note",
+        false,
+        "SELECT number, origin, NULL, session FROM notes",
+        "NULL",
+        "UPDATE notes SET origin = ?2 WHERE number = ?1"
+    ),
+    // Two notes cannot have the same.
+    column!(
+        "key of a note",
+        false,
+        "SELECT number, key, NULL, session FROM notes",
+        "NULL",
+        "UPDATE notes SET key = NULL WHERE number = ?1 AND ?2 <> ''"
+    ),
+    column!(
+        "source of an imported note",
+        true,
+        "SELECT number, imported, NULL, session FROM notes",
+        "NULL",
+        "UPDATE notes SET imported = ?2 WHERE number = ?1"
+    ),
+    column!(
+        "origin of a summary",
+        false,
+        "SELECT rowid, origin, upto, session FROM summaries",
+        "NULL",
+        "UPDATE summaries SET origin = ?2 WHERE rowid = ?1"
+    ),
     column!("job", false, "SELECT id, text, NULL, NULL FROM jobs", "NULL", "UPDATE jobs SET text = ?2 WHERE id = ?1"),
+    column!("origin of a job", false, "SELECT id, origin, NULL, NULL FROM jobs", "NULL", "UPDATE jobs SET origin = ?2 WHERE id = ?1"),
+    column!("name of a job", false, "SELECT id, name, NULL, NULL FROM jobs", "NULL", ""),
+    column!("schedule of a job", false, "SELECT id, schedule, NULL, NULL FROM jobs", "NULL", ""),
+    column!("name of a session", false, "SELECT id, name, NULL, id FROM sessions", "NULL", ""),
+    column!("path of a changed file", false, "SELECT id, path, turn, NULL FROM files", "NULL", ""),
     column!("run of a job", false, "SELECT id, why, turn, NULL FROM job_runs", "turn", "UPDATE job_runs SET why = ?2 WHERE id = ?1"),
     // A rule with other words would allow something else.
     column!("grant", true, "SELECT id, rule, NULL, session FROM grants", "NULL", "DELETE FROM grants WHERE id = ?1 AND ?2 <> ''"),
@@ -169,6 +211,9 @@ const COLUMNS: &[Column] = &[
     ),
     column!("skill", false, "SELECT rowid, text, NULL, NULL FROM skills", "NULL", "UPDATE skills SET text = ?2 WHERE rowid = ?1"),
 ];
+
+/// A summary is of many turns. Without it the agent makes another, of what the turns say then.
+const DROP_SUMMARY: &str = "DELETE FROM summaries WHERE rowid = ?1 AND ?2 <> ''";
 
 /// How closely a text is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -191,24 +236,26 @@ struct Work<'a> {
 
 fn run(transaction: &Transaction<'_>, forget: &Forget) -> Result<Forgotten, Failure> {
     let mut out = Forgotten::default();
-    let notes = chosen(transaction, forget, &mut out)?;
+    let mut notes = chosen(transaction, forget, &mut out)?;
     if notes.is_empty() && forget.matching.is_none() {
         return Ok(out);
     }
     transaction.execute("INSERT INTO facts (name, value) VALUES ('forgetting', '1')", [])?;
     let own = sources(transaction, &notes.iter().map(|(number, _)| *number).collect::<Vec<_>>())?;
-    let mut whole = BTreeSet::new();
-    let mut texts = Vec::new();
-    for (number, note) in &notes {
-        let of_turn = sources(transaction, &[*number])?;
-        // A piece whose turn is not here was imported, and is as any other note.
-        if note.kind == NoteKind::Turn && !of_turn.is_empty() { whole.extend(of_turn) } else { texts.push(note.text.as_str()) }
-    }
-    let eraser = Eraser::new(texts.into_iter().chain(forget.matching.as_deref()));
-    let mut work = Work { transaction, eraser, out, turns: BTreeSet::new(), sessions: BTreeSet::new() };
+    // A piece whose turn is not here was imported, and is as any other note.
+    let is_piece = |note: &NoteRow| note.kind == NoteKind::Turn && note.source_turn.is_some();
+    let mut whole: BTreeSet<i64> = notes.iter().filter(|(_, note)| is_piece(note)).filter_map(|(_, note)| note.source_turn).collect();
     if forget.with_turns {
         whole.extend(&own);
     }
+    for note in drawn_from(transaction, &whole)? {
+        if notes.iter().all(|(number, _)| *number != note.0) {
+            notes.push(note);
+        }
+    }
+    let texts = notes.iter().filter(|(_, note)| !is_piece(note)).map(|(_, note)| note.text.as_str());
+    let eraser = Eraser::new(texts.chain(forget.matching.as_deref()));
+    let mut work = Work { transaction, eraser, out, turns: BTreeSet::new(), sessions: BTreeSet::new() };
     let recalled = recalled(transaction, &notes)?;
     for (number, note) in notes {
         transaction.execute("DELETE FROM notes WHERE number = ?1", [number])?;
@@ -225,11 +272,11 @@ fn run(transaction: &Transaction<'_>, forget: &Forget) -> Result<Forgotten, Fail
 
 /// The notes that are meant.
 fn chosen(transaction: &Transaction<'_>, forget: &Forget, out: &mut Forgotten) -> Result<Vec<(i64, NoteRow)>, Failure> {
-    let mut notes = Vec::new();
-    let numbered = |row: &rusqlite::Row<'_>| Ok((row.get(7)?, note_row(row)?));
+    let mut notes: Vec<(i64, NoteRow)> = Vec::new();
+    let mut known = BTreeSet::new();
     for id in &forget.ids {
         match transaction.prepare_cached(NOTE_BY_ID)?.query_row([id], numbered).optional()? {
-            Some(note) if !notes.contains(&note) => notes.push(note),
+            Some(note) if known.insert(note.0) => notes.push(note),
             Some(_) => {}
             None => out.unknown.push(id.clone()),
         }
@@ -241,7 +288,7 @@ fn chosen(transaction: &Transaction<'_>, forget: &Forget, out: &mut Forgotten) -
         while let Some(row) = rows.next()? {
             let note: (i64, NoteRow) = numbered(row)?;
             // A piece loses the words; what else was said in its turn stays.
-            if note.1.kind != NoteKind::Turn && eraser.text(&note.1.text).is_some() && !notes.contains(&note) {
+            if note.1.kind != NoteKind::Turn && eraser.text(&note.1.text).is_some() && known.insert(note.0) {
                 notes.push(note);
             }
         }
@@ -252,6 +299,52 @@ fn chosen(transaction: &Transaction<'_>, forget: &Forget, out: &mut Forgotten) -
 const NOTE_BY_ID: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes WHERE id = ?1";
 
 const ALL_NOTES: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes ORDER BY number";
+
+fn numbered(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, NoteRow)> {
+    Ok((row.get(7)?, note_row(row)?))
+}
+
+/// What is known from these turns alone, of which nothing will be left: facts without another source, and notes taken there that say what
+/// was said there.
+fn drawn_from(transaction: &Transaction<'_>, turns: &BTreeSet<i64>) -> Result<Vec<(i64, NoteRow)>, Failure> {
+    let mut out = Vec::new();
+    if turns.is_empty() {
+        return Ok(out);
+    }
+    let mut facts = transaction.prepare_cached(FACTS_ONLY_OF)?;
+    out.extend(facts.query_map([list(turns)], numbered)?.collect::<Result<Vec<_>, _>>()?);
+    let mut said: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    let mut statement = transaction.prepare_cached(SAID)?;
+    let mut rows = statement.query([list(turns)])?;
+    while let Some(row) = rows.next()? {
+        said.entry(row.get(0)?).or_default().extend(row.get::<_, Option<String>>(1)?);
+    }
+    let mut notes = transaction.prepare_cached(NOTES_OF)?;
+    for note in notes.query_map([list(turns)], numbered)? {
+        let note = note?;
+        let eraser = Eraser::new([note.1.text.as_str()]);
+        let texts = note.1.source_turn.and_then(|turn| said.get(&turn));
+        if texts.is_some_and(|texts| texts.iter().any(|text| eraser.is_told(text) || eraser.text(text).is_some())) {
+            out.push(note);
+        }
+    }
+    Ok(out)
+}
+
+const FACTS_ONLY_OF: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes WHERE kind = 'fact'
+     AND (source_turn IN (SELECT value FROM json_each(?1))
+         OR number IN (SELECT note FROM note_sources WHERE turn IN (SELECT value FROM json_each(?1))))
+     AND (source_turn IS NULL OR source_turn IN (SELECT value FROM json_each(?1)))
+     AND NOT EXISTS (SELECT 1 FROM note_sources WHERE note = number AND turn NOT IN (SELECT value FROM json_each(?1)))
+     AND imported ->> '$.sources' IS NULL";
+
+const NOTES_OF: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes
+     WHERE kind = 'note' AND source_turn IN (SELECT value FROM json_each(?1))";
+
+const SAID: &str = "SELECT t.id, i.text FROM turns t JOIN inbox i ON i.id = t.inbound WHERE t.id IN (SELECT value FROM json_each(?1))
+     UNION ALL SELECT t.id, i.data FROM turns t JOIN inbox i ON i.id = t.inbound WHERE t.id IN (SELECT value FROM json_each(?1))
+     UNION ALL SELECT turn, body FROM steps WHERE turn IN (SELECT value FROM json_each(?1))
+     UNION ALL SELECT turn, text FROM outbox WHERE turn IN (SELECT value FROM json_each(?1))";
 
 /// The turns that notes come from.
 fn sources(transaction: &Transaction<'_>, notes: &[i64]) -> Result<BTreeSet<i64>, Failure> {
@@ -277,6 +370,12 @@ fn recalled(transaction: &Transaction<'_>, notes: &[(i64, NoteRow)]) -> Result<V
 const RECALLED: &str = "SELECT DISTINCT p.turn FROM steps p, json_each(p.body, '$.notes') n
      WHERE p.kind = 'began' AND n.value IN (SELECT value FROM json_each(?1))";
 
+fn add(places: &mut Vec<Place>, place: Place) {
+    if !places.contains(&place) && places.len() < limits::LIST_ROWS {
+        places.push(place);
+    }
+}
+
 /// Turns as SQL takes them.
 fn list(turns: &BTreeSet<i64>) -> Option<String> {
     Some(serde_json::to_string(turns).unwrap_or_default())
@@ -295,16 +394,22 @@ impl Work<'_> {
             while let Some(row) = rows.next()? {
                 let Some(text) = row.get::<_, Option<String>>(1)? else { continue };
                 if let Some(erased) = self.erased(column, &text, reach) {
+                    let place = Place { what: column.what, turn: row.get(2)? };
+                    if column.write.is_empty() {
+                        add(&mut self.out.stays, place);
+                        continue;
+                    }
                     changed.push((row.get::<_, i64>(0)?, erased));
                     self.turns.extend(row.get::<_, Option<i64>>(2)?);
                     self.sessions.extend(row.get::<_, Option<i64>>(3)?);
-                    let place = Place { what: column.what, turn: row.get(2)? };
-                    if !self.out.places.contains(&place) && self.out.places.len() < limits::LIST_ROWS {
-                        self.out.places.push(place);
-                    }
+                    add(&mut self.out.places, place);
                 }
             }
-            let mut write = self.transaction.prepare_cached(column.write)?;
+            if changed.is_empty() {
+                continue;
+            }
+            let drops = reach == Reach::Whole && column.what == "summary";
+            let mut write = self.transaction.prepare_cached(if drops { DROP_SUMMARY } else { column.write })?;
             for (number, erased) in changed {
                 write.execute(params![number, erased])?;
             }
@@ -320,6 +425,9 @@ impl Work<'_> {
         };
         if !column.is_json {
             return plain(text);
+        }
+        if reach == Reach::Phrases && !self.eraser.may_be_in_json(text) {
+            return None;
         }
         // What is not JSON was written by nobody of ours; it is still looked at.
         let Ok(mut value) = serde_json::from_str::<Value>(text) else { return plain(text) };

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
+use crate::forget::empty_log;
 use crate::journal::transact;
 use crate::notes::{self, Note, NoteKind, NoteRow, note_row};
 use crate::{Store, StoreError, limits, vectors};
@@ -52,6 +53,17 @@ pub struct KeptNote {
     /// Its embedding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector: Option<Vec<f32>>,
+    /// The embedder that made it, as [`Store::embedder`] names it; `None`: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedder: Option<String>,
+}
+
+impl KeptNote {
+    /// The embedder that made its vector, as [`Store::embedder`] would say it.
+    #[must_use]
+    pub fn maker(&self) -> &str {
+        self.embedder.as_deref().unwrap_or(vectors::GIVEN)
+    }
 }
 
 /// A turn that something comes from. Numbers are one memory's own, so the time is the proof.
@@ -110,8 +122,10 @@ impl Store {
         let (id, text) = (id.to_owned(), text.into());
         limits::check("note", &text, limits::NOTE_BYTES)?;
         self.run(move |connection| {
-            let row = connection.prepare_cached(EDIT)?.query_row(params![id, text], note_row).optional()?;
-            crate::session::scrub(connection)?;
+            let row = transact(connection, |transaction| {
+                Ok(transaction.prepare_cached(EDIT)?.query_row(params![id, text], note_row).optional()?)
+            })?;
+            empty_log(connection)?;
             Ok(row)
         })
         .await
@@ -125,11 +139,13 @@ impl Store {
             let mut statement = connection.prepare_cached("SELECT number FROM notes WHERE number > ?1 ORDER BY number LIMIT ?2")?;
             let numbers = statement.query_map([after, most], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
             let next = numbers.last().filter(|_| numbers.len() == limits::LIST_ROWS).copied();
+            let embedder = vectors::fact(connection, "embedder")?.filter(|name| name != vectors::GIVEN);
             let mut notes = Vec::with_capacity(numbers.len());
             for number in numbers {
                 let mut note = kept(connection, number)?;
                 if vectors {
                     note.vector = vectors::get(connection, number)?;
+                    note.embedder = embedder.clone().filter(|_| note.vector.is_some());
                 }
                 notes.push(note);
             }
@@ -138,7 +154,9 @@ impl Store {
         .await
     }
 
-    /// Keeps notes as they were exported, in one transaction: all or none. A note that has such an id is replaced. How many.
+    /// Keeps notes as they were exported, in one transaction: all or none. How many. A note that has such an id is replaced; a piece of a
+    /// turn of this journal is not, as pieces are called by numbers that every journal has: then the imported one gets an id of its own.
+    /// What strangers may have written is not pinned, and a vector that another embedder made than the one in use is left out.
     pub async fn import(&self, notes: Vec<KeptNote>) -> Result<usize, StoreError> {
         self.run(move |connection| {
             transact(connection, |transaction| {
@@ -150,16 +168,17 @@ impl Store {
         .await
     }
 
-    /// How many numbers the notes' vectors have, once there is one.
-    pub async fn vector_dimension(&self) -> Result<Option<usize>, StoreError> {
-        self.run(|connection| vectors::dimension(connection)).await
-    }
-
     /// Lets notes that were imported before the ones that replace them know of those. For the end of an import.
     pub async fn link_imported(&self) -> Result<(), StoreError> {
         self.run(|connection| {
-            connection.execute(LINK, [])?;
-            Ok(())
+            transact(connection, |transaction| {
+                let pairs = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+                let pairs: Vec<(i64, i64)> = transaction.prepare_cached(LINKS)?.query_map([], pairs)?.collect::<Result<_, _>>()?;
+                for (number, newer) in pairs {
+                    transaction.prepare_cached(LINK)?.execute(params![number, unless_circular(transaction, number, Some(newer))?])?;
+                }
+                Ok(())
+            })
         })
         .await
     }
@@ -177,11 +196,19 @@ const KEPT: &str = "SELECT n.id, n.kind, n.text, n.at, n.origin, n.pinned, n.sou
 const SOURCE: &str = "SELECT t.id, s.channel || '/' || s.name, i.at FROM turns t JOIN sessions s ON s.id = t.session
      JOIN inbox i ON i.id = t.inbound WHERE t.id = ?1";
 
-const LINK: &str = "UPDATE notes SET replaced = (SELECT number FROM notes AS newer WHERE newer.id = notes.imported ->> '$.replaced'),
-         imported = nullif(json_remove(imported, '$.replaced'), '{}')
-     WHERE imported ->> '$.replaced' IN (SELECT id FROM notes)";
+const LINKS: &str = "SELECT notes.number, newer.number FROM notes JOIN notes AS newer ON newer.id = notes.imported ->> '$.replaced'
+     WHERE notes.imported IS NOT NULL";
 
-const RESET: &str = "UPDATE notes SET imported = ?2, replaced = ?3 WHERE id = ?1 RETURNING number";
+const LINK: &str = "UPDATE notes SET replaced = ?2, imported = nullif(json_remove(imported, '$.replaced'), '{}') WHERE number = ?1";
+
+const RESET: &str = "UPDATE notes SET imported = ?2, replaced = ?3, pinned = ?4 WHERE number = ?1";
+
+/// All that replace ?1 one after the other, itself too.
+const NEWER: &str = "WITH RECURSIVE newer (number) AS (
+         SELECT ?1 UNION SELECT replaced FROM notes JOIN newer USING (number) WHERE replaced IS NOT NULL
+     ) SELECT 1 FROM newer WHERE number = ?2";
+
+const PRESENT: &str = "SELECT kind, text, pinned, source_turn IS NOT NULL FROM notes WHERE id = ?1";
 
 fn kept(connection: &Connection, number: i64) -> Result<KeptNote, Failure> {
     type Rest = (Option<i64>, Option<String>);
@@ -222,8 +249,68 @@ fn is_here(transaction: &Transaction<'_>, meant: &Source) -> Result<bool, Failur
     Ok(source(transaction, meant.turn)?.as_ref() == Some(meant))
 }
 
-fn import(transaction: &Transaction<'_>, kept: KeptNote) -> Result<(), Failure> {
-    let KeptNote { id, kind, text, at, origin, pinned, key, session, source, sources, replaced, replaces: _, vector } = kept;
+/// `newer`, unless the note would then be replaced by itself in the end, and nothing of it be found.
+fn unless_circular(transaction: &Transaction<'_>, number: i64, newer: Option<i64>) -> Result<Option<i64>, Failure> {
+    let Some(newer) = newer else { return Ok(None) };
+    let is_circular = transaction.prepare_cached(NEWER)?.exists([newer, number])?;
+    Ok(Some(newer).filter(|_| !is_circular))
+}
+
+/// The note that has this id, before an import.
+struct Present {
+    kind: NoteKind,
+    text: String,
+    pinned: bool,
+    has_turn: bool,
+}
+
+fn present(transaction: &Transaction<'_>, id: Option<&str>) -> Result<Option<Present>, Failure> {
+    let read = |row: &Row<'_>| Ok(Present { kind: row.get(0)?, text: row.get(1)?, pinned: row.get(2)?, has_turn: row.get(3)? });
+    Ok(transaction.prepare_cached(PRESENT)?.query_row([id], read).optional()?)
+}
+
+/// How the ids of pieces begin; the number of a turn of the journal follows.
+const PIECE_ID: &str = "turn-";
+
+/// Letters of such an id, and of a time, that stand in the id of an imported piece.
+const PIECE_ID_LETTERS: usize = 64;
+
+fn import(transaction: &Transaction<'_>, mut kept: KeptNote) -> Result<(), Failure> {
+    let is_here_already = match &kept.source {
+        Some(source) => is_here(transaction, source)?,
+        None => false,
+    };
+    let mut before = present(transaction, kept.id.as_deref())?;
+    let is_own_piece = before.as_ref().is_some_and(|note| note.kind == NoteKind::Turn && note.has_turn);
+    if is_own_piece && is_here_already && before.as_ref().is_some_and(|note| note.text == kept.text) {
+        return Ok(());
+    }
+    if let Some(id) = kept.id.take_if(|id| is_own_piece || id.starts_with(PIECE_ID) && !is_here_already) {
+        // The same at every import of it.
+        let at = kept.source.as_ref().map(|source| source.at.as_str()).or(kept.at.as_deref()).unwrap_or_default();
+        let short = |text: &str| text.chars().take(PIECE_ID_LETTERS).collect::<String>();
+        let id = format!("imported-{}-{}", short(&id), short(at));
+        before = present(transaction, Some(&id))?;
+        kept.id = Some(id);
+    }
+    let known = vectors::fact(transaction, "embedder")?;
+    let maker = kept.maker().to_owned();
+    kept.vector = kept.vector.filter(|_| known.as_ref().is_none_or(|known| *known == maker));
+    let is_first_vector = known.is_none() && kept.vector.is_some();
+    // A note that is pinned stays so, unless strangers' words take its place.
+    let may_pin = kept.origin.is_none() && kept.kind != NoteKind::Turn;
+    let was_pinned = before.is_some_and(|before| before.pinned && (may_pin || before.text == kept.text));
+    let pinned = was_pinned || kept.pinned && may_pin;
+    place(transaction, kept, pinned)?;
+    if is_first_vector {
+        vectors::set_fact(transaction, "embedder", &maker)?;
+    }
+    Ok(())
+}
+
+/// Writes the note and what it refers to.
+fn place(transaction: &Transaction<'_>, kept: KeptNote, pinned: bool) -> Result<(), Failure> {
+    let KeptNote { id, kind, text, at, origin, key, session, source, sources, replaced, vector, .. } = kept;
     let mut imported = Imported::default();
     let mut here = None;
     if let Some(name) = session {
@@ -258,7 +345,8 @@ fn import(transaction: &Transaction<'_>, kept: KeptNote) -> Result<(), Failure> 
     notes::check(&note)?;
     let id = notes::add(transaction, note)?.id;
     let imported = if imported == Imported::default() { None } else { serde_json::to_string(&imported).ok() };
-    let number: i64 = transaction.prepare_cached(RESET)?.query_row(params![id, imported, newer], |row| row.get(0))?;
+    let number: i64 = transaction.prepare_cached("SELECT number FROM notes WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
+    transaction.prepare_cached(RESET)?.execute(params![number, imported, unless_circular(transaction, number, newer)?, pinned])?;
     for turn in distilled {
         transaction.prepare_cached("INSERT OR IGNORE INTO note_sources (note, turn) VALUES (?1, ?2)")?.execute([number, turn])?;
     }

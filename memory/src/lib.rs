@@ -48,7 +48,7 @@ pub use forget::{Forget, Forgotten, Place};
 pub use jobs::{Fired, Firing, JOB_CHANNEL, JobKind, JobRow, JobRunRow, Missed, NewJob, RunState, Start, job_session};
 pub use journal::{Accepted, Inbound, Outbound, OutboundRow, StepRow, TurnRow, TurnState};
 pub use kept::{KeptNote, Source};
-pub use notes::{Note, NoteKind, NotePage, NoteRow};
+pub use notes::{Note, NoteKind, NoteRow};
 pub use pieces::pieces;
 pub use recall::{Found, Search};
 pub use session::SessionRow;

@@ -97,15 +97,6 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// A page of an export.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotePage {
-    /// Notes in the order in which they were added.
-    pub notes: Vec<NoteRow>,
-    /// What to give [`Store::export`] for the next page; `None`: this was the last.
-    pub next: Option<i64>,
-}
-
 /// Notes.
 impl Store {
     /// Keeps a note and returns it as it is kept.
@@ -130,24 +121,9 @@ impl Store {
         })
         .await
     }
-
-    /// All notes, facts and pieces of turns, page by page, in the order in which they were added: start with 0, go on with [`NotePage::next`].
-    pub async fn export(&self, after: i64) -> Result<NotePage, StoreError> {
-        self.run(move |connection| {
-            let mut statement = connection.prepare_cached(EXPORT)?;
-            let most = limits::rows(limits::LIST_ROWS, limits::LIST_ROWS);
-            let rows =
-                statement.query_map([after, most], |row| Ok((note_row(row)?, row.get::<_, i64>(7)?)))?.collect::<Result<Vec<_>, _>>()?;
-            let next = rows.last().filter(|_| rows.len() == limits::LIST_ROWS).map(|(_, number)| *number);
-            Ok(NotePage { notes: rows.into_iter().map(|(note, _)| note).collect(), next })
-        })
-        .await
-    }
 }
 
 const LIST: &str = "SELECT id, kind, text, at, origin, pinned, source_turn FROM notes WHERE kind <> 'turn' ORDER BY at DESC, number DESC LIMIT ?1 OFFSET ?2";
-
-const EXPORT: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, number FROM notes WHERE number > ?1 ORDER BY number LIMIT ?2";
 
 const BY_KEY: &str = "SELECT id, kind, text, at, origin, pinned, source_turn FROM notes WHERE key = ?1";
 

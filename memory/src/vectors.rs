@@ -42,7 +42,7 @@ const PUT_CODE: &str = "
 pub(crate) fn get(connection: &Connection, note: i64) -> Result<Option<Vec<f32>>, Failure> {
     let mut statement = connection.prepare_cached("SELECT vector FROM vectors WHERE note = ?1")?;
     let blob: Option<Vec<u8>> = statement.query_row([note], |row| row.get(0)).optional()?;
-    Ok(blob.map(|blob| blob.chunks_exact(4).map(number).collect()))
+    Ok(blob.map(|blob| blob.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect()))
 }
 
 /// The cosine similarity of the note's vector and `vector` (-1 to 1); `None`: it has none of that dimension.
@@ -236,11 +236,6 @@ pub fn usable(vector: &[f32]) -> Result<(), StoreError> {
 
 fn bytes(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|number| number.to_le_bytes()).collect()
-}
-
-#[allow(dead_code, reason = "for `get`")]
-fn number(bytes: &[u8]) -> f32 {
-    bytes.try_into().map_or(0.0, f32::from_le_bytes)
 }
 
 /// The cosine of the angle between a vector as it is kept and another.

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use memory::{FORGOTTEN, Forget, Inbound, Note, NoteKind, NoteRow, Outbound, Store, SummaryRow, TurnState};
+use memory::{FORGOTTEN, Fact, Forget, Inbound, Note, NoteKind, NoteRow, Outbound, Store, SummaryRow, TurnState};
 use serde_json::{Value, json};
 
 /// The note, as it is forgotten, and two ways to say it.
@@ -123,6 +123,77 @@ async fn words_and_whole_turns() {
     check(|_, _| matching("QUIXOTRY-4711"), "please remember: [forgotten]. And feed the cat.").await;
     let whole = |note: &NoteRow, _| Forget { ids: vec![note.id.clone()], with_turns: true, ..Forget::default() };
     check(whole, FORGOTTEN).await;
+}
+
+#[tokio::test]
+async fn what_was_drawn_from_forgotten_turns_goes_with_them() {
+    async fn check(with_turns: bool) {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path()).unwrap();
+        let say = async |text: &str| {
+            let inbound = Inbound { channel: "c".into(), session: "s".into(), text: text.into(), ..Inbound::default() };
+            let accepted = store.accept(inbound).await.unwrap();
+            store.finish(accepted.turn, TurnState::Done, "noted", Some(Outbound { text: "noted".into() })).await.unwrap();
+            accepted
+        };
+        let first = say("my sister Zymurgia lives in Reykjavik").await;
+        let second = say("she likes tea").await;
+        let piece = Note { id: Some("turn-1-1".into()), kind: NoteKind::Turn, text: "you: my sister Zymurgia".into(), ..Note::default() };
+        store.add_note(Note { source_turn: Some(first.turn), ..piece }).await.unwrap();
+        let note = |text: &str, turn: i64| Note { text: text.into(), source_turn: Some(turn), ..Note::default() };
+        let told = store.add_note(note("the owner's sister is in Reykjavik", first.turn)).await.unwrap();
+        store.add_note(note("buy bread tomorrow", first.turn)).await.unwrap();
+        let fact = |text: &str, sources: &[i64]| Fact { text: text.into(), sources: sources.to_vec(), ..Fact::default() };
+        let facts = vec![
+            fact("Zymurgia is kin", &[first.turn]),
+            fact("Someone visited Iceland", &[first.turn]),
+            fact("She enjoys hot drinks", &[first.turn, second.turn]),
+        ];
+        store.distilled(first.session, second.turn, facts).await.unwrap();
+        let summary = SummaryRow { upto: second.turn, text: "They spoke of Zymurgia.".into(), origin: None };
+        store.add_summary(first.session, summary).await.unwrap();
+
+        let id = if with_turns { told.id } else { "turn-1-1".into() };
+        let forgotten = store.forget_all(Forget { ids: vec![id], with_turns, ..Forget::default() }).await.unwrap();
+        assert_eq!(forgotten.notes.len(), if with_turns { 3 } else { 4 }, "{forgotten:?}");
+        let mut left: Vec<String> = store.list(10, 0).await.unwrap().into_iter().map(|note| note.text).collect();
+        left.sort();
+        assert_eq!(left, ["She enjoys hot drinks", "buy bread tomorrow"]);
+        assert_eq!(store.summary(first.session).await.unwrap(), None);
+        assert_eq!(store.turn(second.turn).await.unwrap().unwrap().text, "she likes tea");
+        for word in ["Zymurgia", "Reykjavik", "Iceland"] {
+            assert!(!on_disk(home.path(), word.as_bytes()), "{word}");
+        }
+    }
+    check(false).await;
+    check(true).await;
+}
+
+#[tokio::test]
+async fn words_beside_the_texts_go_and_names_stay() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::open(home.path()).unwrap();
+    let inbound = Inbound { channel: "c".into(), session: "on quixotry".into(), text: "hello".into(), ..Inbound::default() };
+    let accepted = store.accept(inbound).await.unwrap();
+    for number in 0..2 {
+        let (origin, key) = (Some("quixotry.example".to_owned()), Some(format!("quixotry {number}")));
+        store.add_note(Note { text: "the cat is grey".into(), origin, key, ..Note::default() }).await.unwrap();
+    }
+    let imported = r#"{"id":"a","text":"x","session":"c/quixotry"}"#;
+    store.import(vec![serde_json::from_str(imported).unwrap()]).await.unwrap();
+    let origin = Some("quixotry.example".to_owned());
+    store.add_summary(accepted.session, SummaryRow { upto: accepted.turn, text: "tea".into(), origin }).await.unwrap();
+
+    let forget = Forget { matching: Some("quixotry".into()), ..Forget::default() };
+    let forgotten = store.forget_all(forget).await.unwrap();
+    let what: Vec<&str> = forgotten.places.iter().map(|place| place.what).collect();
+    assert_eq!(what, ["origin of a note", "key of a note", "source of an imported note", "origin of a summary"]);
+    assert_eq!(forgotten.stays.iter().map(|place| place.what).collect::<Vec<_>>(), ["name of a session"]);
+    let (notes, _) = store.export_all(0, false).await.unwrap();
+    let rest: Vec<_> = notes.into_iter().map(|note| (note.origin, note.key, note.session)).collect();
+    let some = |text: &str| Some(text.to_owned());
+    let note = (some("[forgotten].example"), None, None);
+    assert_eq!(rest, [note.clone(), note, (None, None, some("c/[forgotten]"))]);
 }
 
 /// Tells a copy of this test program that it is the one to be killed, and its home.

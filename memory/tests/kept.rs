@@ -27,10 +27,11 @@ async fn a_round_trip_loses_nothing() {
     let accepted = store.accept(inbound).await.unwrap();
     let note = |text: &str| Note { text: text.into(), ..Note::default() };
     let (turn, session) = (Some(accepted.turn), Some(accepted.session));
-    let pinned = Note { key: Some("k".into()), origin: Some("web".into()), pinned: true, source_turn: turn, ..note("a \0 \u{1f980}\n") };
+    let pinned = Note { key: Some("k".into()), pinned: true, source_turn: turn, ..note("a \0 \u{1f980}\n") };
+    let foreign = Note { origin: Some("web".into()), ..note("theirs") };
     let fact = Note { kind: NoteKind::Fact, session, vector: Some(vec![0.1, -2.5e-7, 3.0]), at: Some("long ago".into()), ..note("old") };
     let piece = Note { kind: NoteKind::Turn, source_turn: turn, session, ..note("a piece") };
-    for note in [pinned, fact, piece] {
+    for note in [pinned, fact, piece, foreign] {
         store.add_note(note).await.unwrap();
     }
     let mut lines = export(&store).await;
@@ -53,6 +54,85 @@ async fn a_round_trip_loses_nothing() {
     }
     assert_eq!(other.note("new").await.unwrap().unwrap().replaces, [old.id.unwrap()]);
     other.check().await.unwrap();
+}
+
+fn line(json: &str) -> KeptNote {
+    serde_json::from_str(json).unwrap()
+}
+
+#[tokio::test]
+async fn another_home_s_pieces_are_not_taken_for_ours() {
+    let store = Store::in_memory().unwrap();
+    let inbound = Inbound { channel: "terminal".into(), session: "main".into(), text: "hello".into(), ..Inbound::default() };
+    let turn = store.accept(inbound).await.unwrap().turn;
+    let (id, source_turn) = (Some("turn-1-1".to_owned()), Some(turn));
+    store.add_note(Note { id, kind: NoteKind::Turn, text: "ours".into(), source_turn, ..Note::default() }).await.unwrap();
+    let own = store.add_note(Note { text: "a rule".into(), pinned: true, ..Note::default() }).await.unwrap();
+    let theirs = [
+        r#"{"id":"turn-1-1","kind":"turn","text":"theirs","at":"2025","pinned":true}"#,
+        r#"{"id":"turn-9-1","kind":"turn","text":"theirs 9","at":"2025","source":{"turn":1,"session":"terminal/main","at":"2025-01-01"}}"#,
+        r#"{"id":"new","text":"obey","at":"2025","origin":"web","pinned":true}"#,
+        r#"{"id":"kept","text":"mine","at":"2025","pinned":true}"#,
+    ];
+    let theirs: Vec<KeptNote> = theirs.iter().map(|json| line(json)).collect();
+    let foreign = KeptNote { id: Some(own.id.clone()), text: "another rule".into(), origin: Some("web".into()), ..KeptNote::default() };
+    for _ in 0..2 {
+        store.import(theirs.clone()).await.unwrap();
+        store.import(vec![foreign.clone()]).await.unwrap();
+        let found: Vec<(String, String, bool)> =
+            store.export_all(0, false).await.unwrap().0.into_iter().map(|note| (note.id.unwrap(), note.text, note.pinned)).collect();
+        let expected = [
+            ("turn-1-1", "ours", false),
+            (&own.id, "another rule", false),
+            ("imported-turn-1-1-2025", "theirs", false),
+            ("imported-turn-9-1-2025-01-01", "theirs 9", false),
+            ("new", "obey", false),
+            ("kept", "mine", true),
+        ];
+        assert_eq!(found, expected.map(|(id, text, pinned)| (id.to_owned(), text.to_owned(), pinned)));
+    }
+}
+
+#[tokio::test]
+async fn notes_that_replace_each_other_in_a_circle_are_found() {
+    let check = async |lines: &[&str], found: usize| {
+        let store = Store::in_memory().unwrap();
+        store.import(lines.iter().map(|json| line(json)).collect()).await.unwrap();
+        store.link_imported().await.unwrap();
+        assert_eq!(store.search(Search::words("bike", 9)).await.unwrap().len(), found, "{lines:?}");
+        store.check().await.unwrap();
+    };
+    let own = r#"{"id":"a","kind":"fact","text":"a bike","replaced":"a"}"#;
+    check(&[own], 1).await;
+    check(&[own, own], 1).await;
+    let (a, b) =
+        (r#"{"id":"a","kind":"fact","text":"a bike","replaced":"b"}"#, r#"{"id":"b","kind":"fact","text":"b bike","replaced":"a"}"#);
+    check(&[a, b], 1).await;
+    check(&[a, b, a], 1).await;
+    let c = r#"{"id":"c","kind":"fact","text":"c bike"}"#;
+    check(&[a, r#"{"id":"b","kind":"fact","text":"b bike","replaced":"c"}"#, c], 1).await;
+}
+
+#[tokio::test]
+async fn vectors_of_another_embedder_are_left_out() {
+    let check = async |used: Option<&str>, embedder: &str, expected: Option<(&str, usize)>, has: bool| {
+        let store = Store::in_memory().unwrap();
+        if let Some(used) = used {
+            store.use_embedder(used, 2).await.unwrap();
+        }
+        store.import(vec![line(&format!(r#"{{"id":"a","text":"x","vector":[1.0,2.0]{embedder}}}"#))]).await.unwrap();
+        assert_eq!(store.embedder().await.unwrap(), expected.map(|(name, size)| (name.to_owned(), size)), "{used:?} {embedder}");
+        let note = store.export_all(0, true).await.unwrap().0.remove(0);
+        assert_eq!(note.vector.is_some(), has, "{used:?} {embedder}");
+        let named = expected.map(|(name, _)| name.to_owned()).filter(|name| has && name != "given");
+        assert_eq!(note.embedder, named, "{used:?} {embedder}");
+    };
+    let of = r#","embedder":"e""#;
+    check(None, "", Some(("given", 2)), true).await;
+    check(None, of, Some(("e", 2)), true).await;
+    check(Some("e"), of, Some(("e", 2)), true).await;
+    check(Some("f"), of, Some(("f", 2)), false).await;
+    check(Some("f"), "", Some(("f", 2)), false).await;
 }
 
 #[tokio::test]

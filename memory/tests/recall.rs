@@ -195,11 +195,10 @@ async fn lists_and_pages() {
     let copy = Store::in_memory().unwrap();
     let (mut after, mut pages) = (Some(0), 0);
     while let Some(number) = after {
-        let page = store.export(number).await.unwrap();
+        let (notes, next) = store.export_all(number, false).await.unwrap();
         pages += 1;
-        after = page.next;
-        let notes = page.notes.into_iter().map(|row| Note { at: Some(row.at), ..note(&row.id, &row.text) });
-        copy.add_notes(notes.collect()).await.unwrap();
+        after = next;
+        copy.import(notes).await.unwrap();
     }
     assert_eq!(pages, 3);
     for offset in [0, limits::LIST_ROWS, 2 * limits::LIST_ROWS] {

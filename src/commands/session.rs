@@ -35,8 +35,7 @@ pub async fn run(command: &SessionCommand) -> Result<ExitCode> {
             let removed = store.remove_session(&format!("{}/{}", session.channel, session.name)).await?;
             context.kept(&store).sweep().await?;
             for session in removed {
-                let transcript = agent::transcript_name(&session.channel, &session.name);
-                for name in [agent::summary_name(&transcript), agent::facts_name(&transcript), transcript] {
+                for name in agent::transcripts(&session.channel, &session.name) {
                     engine::remove_transcript(&context.kv_folder(), &name)?;
                 }
             }

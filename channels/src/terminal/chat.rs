@@ -64,12 +64,13 @@ pub async fn chat(agent: &Agent, options: ChatOptions, interrupt: &Interrupt) ->
     // However the chat ends, the terminal is left as it was found.
     let _mode = if stdin_is_terminal { KeepMode::new() } else { None };
     let input = match stdin_is_terminal {
-        true => Input::editor(history_file),
+        true => Input::editor(history_file.clone()),
         false => Input::lines(io::BufReader::new(io::stdin())),
     };
     let mut chat = Chat {
         agent,
         session,
+        history_file,
         approver: Approver::new(approve, &screen),
         printer: Printer::new(screen, io::stdout(), io::stderr()),
         interrupt,
@@ -83,6 +84,7 @@ pub async fn chat(agent: &Agent, options: ChatOptions, interrupt: &Interrupt) ->
 pub(super) struct Chat<'a, O, E> {
     pub(super) agent: &'a Agent,
     pub(super) session: String,
+    pub(super) history_file: PathBuf,
     pub(super) approver: Approver,
     pub(super) printer: Printer<O, E>,
     pub(super) interrupt: &'a Interrupt,
@@ -199,7 +201,7 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
             Action::Approve(mode) => Ok(self.approve(&mode)),
             Action::Model => Ok(commands::model(self.agent)),
             Action::Sessions => commands::sessions(self.agent, &self.session).await,
-            Action::Memory(query) => memory::memory(self.agent, &query).await,
+            Action::Memory(query) => memory::memory(self.agent, &self.history_file, &query).await,
             Action::Pin(rule) => commands::pin(self.agent, &rule).await,
             Action::Tasks(which) => commands::tasks(self.agent, &which).await,
             Action::Approvals => commands::approvals(self.agent).await,

@@ -18,7 +18,16 @@ async fn chatted(agent: &Agent, approver: Approver, lines: &str) -> (String, Str
     let (lines, interrupt) = (Cursor::new(lines.to_owned()), Interrupt::new());
     let printer = Printer::new(SCREEN, Vec::new(), Vec::new());
     let input = Input::lines(lines).unwrap();
-    let mut chat = Chat { agent, session: "main".into(), approver, printer, interrupt: &interrupt, input, undo_files: one_file() };
+    let mut chat = Chat {
+        agent,
+        session: "main".into(),
+        history_file: "none".into(),
+        approver,
+        printer,
+        interrupt: &interrupt,
+        input,
+        undo_files: one_file(),
+    };
     chat.hold().await.unwrap();
     let (out, err) = chat.printer.into_writers();
     (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
@@ -193,8 +202,16 @@ fn a_turn_left_open_in_the_middle_of_a_chat_is_finished_before_the_next() {
         let printer = Printer::new(SCREEN, Vec::new(), Vec::new());
         let (input, interrupt) = (Input::lines(io::BufReader::new(lines)).unwrap(), Interrupt::new());
         let approver = nobody(Approve::All);
-        let mut chat =
-            Chat { agent: &agent, session: "main".into(), approver, printer, interrupt: &interrupt, input, undo_files: one_file() };
+        let mut chat = Chat {
+            agent: &agent,
+            session: "main".into(),
+            history_file: "none".into(),
+            approver,
+            printer,
+            interrupt: &interrupt,
+            input,
+            undo_files: one_file(),
+        };
         let types = async {
             typed.write_all(b"hello\n").unwrap();
             while agent.store().turn(1).await.unwrap().is_none_or(|turn| turn.state == TurnState::Open) {
@@ -250,8 +267,16 @@ fn ctrl_c_stops_the_reply_and_not_the_chat() {
         let printer = Printer::new(screen, Vec::new(), Vec::new());
         let input = Input::lines(Cursor::new("slow please\nhello\n")).unwrap();
         let approver = nobody(Approve::Deny);
-        let mut chat =
-            Chat { agent: &agent, session: "main".into(), approver, printer, interrupt: &interrupt, input, undo_files: one_file() };
+        let mut chat = Chat {
+            agent: &agent,
+            session: "main".into(),
+            history_file: "none".into(),
+            approver,
+            printer,
+            interrupt: &interrupt,
+            input,
+            undo_files: one_file(),
+        };
         let raise = async {
             tokio::time::sleep(Duration::from_millis(350)).await;
             interrupt.raise();
@@ -276,8 +301,16 @@ fn ctrl_c_while_a_line_is_waited_for_ends_the_chat() {
         let printer = Printer::new(SCREEN, Vec::new(), Vec::new());
         let input = Input::lines(io::BufReader::new(lines)).unwrap();
         let approver = nobody(Approve::Deny);
-        let mut chat =
-            Chat { agent: &agent, session: "main".into(), approver, printer, interrupt: &interrupt, input, undo_files: one_file() };
+        let mut chat = Chat {
+            agent: &agent,
+            session: "main".into(),
+            history_file: "none".into(),
+            approver,
+            printer,
+            interrupt: &interrupt,
+            input,
+            undo_files: one_file(),
+        };
         let raise = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             interrupt.raise();

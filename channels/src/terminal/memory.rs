@@ -3,8 +3,10 @@
 //! A line that begins with one of the words below is that command; anything else is looked for. `paguro memory` can do more.
 
 use std::fmt::Write as _;
+use std::path::Path;
+use std::{fs, io};
 
-use agent::memory::{Forget, Note, NoteKind, Search};
+use agent::memory::{Eraser, Forget, Note, NoteKind, Search, StoreError};
 use agent::{Agent, AgentError};
 
 use super::commands::{date, grouped, short};
@@ -14,7 +16,7 @@ use super::tool_lines::one_line;
 const NOTES: usize = 10;
 
 /// What `/memory LINE` says.
-pub(super) async fn memory(agent: &Agent, line: &str) -> Result<String, AgentError> {
+pub(super) async fn memory(agent: &Agent, history: &Path, line: &str) -> Result<String, AgentError> {
     let (word, rest) = line.split_once(char::is_whitespace).map_or((line, ""), |(word, rest)| (word, rest.trim()));
     match (word, rest) {
         ("" | "list", "") => list(agent).await,
@@ -25,7 +27,7 @@ pub(super) async fn memory(agent: &Agent, line: &str) -> Result<String, AgentErr
             Ok(format!("kept as {}", note.id))
         }
         ("show", id) => show(agent, id).await,
-        ("forget", ids) => forget(agent, ids).await,
+        ("forget", ids) => forget(agent, history, ids).await,
         ("search", query) => search(agent, query).await,
         _ => search(agent, line).await,
     }
@@ -64,24 +66,49 @@ async fn show(agent: &Agent, id: &str) -> Result<String, AgentError> {
 }
 
 /// Out of the memory and of what the model has read. The session goes on: its next turn reads itself anew, without it.
-async fn forget(agent: &Agent, ids: &str) -> Result<String, AgentError> {
+async fn forget(agent: &Agent, history: &Path, ids: &str) -> Result<String, AgentError> {
     let ids: Vec<String> = ids.split_whitespace().map(str::to_owned).collect();
     let would = agent.store().would_forget(Forget { ids: ids.clone(), ..Forget::default() }).await?;
     if !would.unknown.is_empty() {
+        // Also the second try of one that was cut off: then its log is emptied now.
+        agent.store().forget_all(Forget::default()).await?;
         return Ok(no_note(&would.unknown.join(", ")));
     }
-    let forgotten = agent.store().forget_all(Forget { ids, ..Forget::default() }).await?;
-    for (channel, name) in &forgotten.sessions {
-        let transcript = agent::transcript_name(channel, name);
-        for name in [agent::summary_name(&transcript), agent::facts_name(&transcript), transcript] {
+    // What lies beside the database goes first: cut off in between, the notes are still there to be forgotten once more.
+    for (channel, name) in &would.sessions {
+        for name in agent::transcripts(channel, name) {
             agent.engine().forget(&name).await?;
         }
     }
     let mut out = "forgotten".to_owned();
+    if let Err(error) = forget_typed(history, &Eraser::new(would.notes.iter().map(|note| note.text.as_str()))) {
+        let _ = write!(out, "\nthe lines typed before cannot be cleaned of it: {}: {error}", history.display());
+    }
+    let forgotten = agent.store().forget_all(Forget { ids, ..Forget::default() }).await?;
+    if forgotten.log_in_use {
+        let _ = write!(out, "\n{}", StoreError::LogInUse);
+    }
     for (turn, text) in &forgotten.sources {
         let _ = write!(out, "\nturn {turn}, where it comes from, says now: {}", one_line(text));
     }
     Ok(out)
+}
+
+/// Takes the lines that say it out of those that were typed, which are kept for the arrow keys. No file has none.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn forget_typed(file: &Path, eraser: &Eraser) -> io::Result<()> {
+    let text = match fs::read(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        text => text?,
+    };
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let kept = lines.filter(|line| eraser.text(&String::from_utf8_lossy(line)).is_none()).collect::<Vec<_>>().concat();
+    if kept != text {
+        fs::write(file, kept)?;
+    }
+    Ok(())
 }
 
 async fn stats(agent: &Agent) -> Result<String, AgentError> {

@@ -26,6 +26,7 @@ mod visible;
 pub use approver::Approver;
 pub use ask::question_text;
 pub use chat::{ChatError, ChatOptions, UndoFiles, chat};
+pub use memory::forget_typed;
 pub use printer::Printer;
 pub use session::{check_session_name, open_turns};
 pub use settings::{Approve, Format, Interrupt, Screen};

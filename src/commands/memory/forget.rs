@@ -1,13 +1,14 @@
 //! `paguro memory forget`: out of the database, out of what lies beside it, and then a look at the bytes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufRead as _, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
-use channels::visible;
-use memory::{Eraser, Forget, Forgotten, NoteKind, Store};
+use anyhow::Result;
+use channels::{terminal::forget_typed, visible};
+use memory::{Eraser, Forget, Forgotten, NoteKind, Store, StoreError};
 
 use super::{kind, line};
 use crate::args::ForgetArgs;
@@ -21,7 +22,7 @@ const SHOWN: usize = 20;
 const CHUNK: usize = 4 << 20;
 
 /// Bytes of a note, from its beginning, that are looked for in the files; a shorter note than the least may stand in other words.
-const LOOKED_FOR: usize = 64;
+const LOOKED_FOR: usize = 2 << 10;
 const LEAST: usize = 8;
 
 pub async fn run(context: &Context, store: Store, args: &ForgetArgs) -> Result<ExitCode> {
@@ -58,13 +59,20 @@ pub async fn run(context: &Context, store: Store, args: &ForgetArgs) -> Result<E
             forget.with_turns = is_agreed("Remove all that was said in these turns as well?");
         }
     }
+    // What lies beside the database goes first: cut off in between, the notes are still there to be forgotten once more.
+    let would = store.would_forget(forget.clone()).await?;
+    caches(context, &would)?;
+    let texts: Vec<&str> = would.notes.iter().map(|note| note.text.as_str()).chain(matching.as_deref()).collect();
+    forget_typed(&context.home.data.join("chat_history"), &Eraser::new(&texts))?;
+    let needles = needles(&texts);
+    read_by_the_model(context, &needles)?;
     let forgotten = store.forget_all(forget).await?;
-    caches(context, &forgotten)?;
     // Reading the database's file while it is open would give up SQLite's locks on it.
     drop(store);
-    let texts: Vec<&str> = forgotten.notes.iter().map(|note| note.text.as_str()).chain(matching.as_deref()).collect();
-    typed(&context.home.data.join("chat_history"), &Eraser::new(&texts))?;
-    be_sure(context, &texts).await?;
+    if forgotten.log_in_use {
+        return Err(StoreError::LogInUse.into());
+    }
+    be_sure(context, &needles, &forgotten).await?;
     tell_of(&forgotten, args)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -109,49 +117,40 @@ fn is_agreed(question: &str) -> bool {
 /// What the model had read of those sessions is kept as numbers; they go.
 fn caches(context: &Context, forgotten: &Forgotten) -> Result<()> {
     for (channel, name) in &forgotten.sessions {
-        let transcript = agent::transcript_name(channel, name);
-        for name in [agent::summary_name(&transcript), agent::facts_name(&transcript), transcript] {
+        for name in agent::transcripts(channel, name) {
             engine::remove_transcript(&context.kv_folder(), &name)?;
         }
     }
     Ok(())
 }
 
-/// The lines that were typed in `chat` are kept for the arrow keys.
-fn typed(file: &Path, eraser: &Eraser) -> Result<()> {
-    let Ok(text) = fs::read_to_string(file) else { return Ok(()) };
-    let kept: String = text.split_inclusive('\n').filter(|line| eraser.text(line).is_none()).collect();
-    if kept != text {
-        fs::write(file, kept)?;
+/// What the model had read of sessions that are not known to speak of it.
+fn read_by_the_model(context: &Context, needles: &[Vec<u8>]) -> Result<()> {
+    for entry in fs::read_dir(context.kv_folder()).into_iter().flatten().flatten() {
+        if has_any(&entry.path(), needles)? {
+            fs::remove_file(entry.path())?;
+        }
     }
     Ok(())
 }
 
-/// Looks for the notes' bytes in the files. A place in the database where they still stand belongs to no row; it is written anew then.
-async fn be_sure(context: &Context, texts: &[&str]) -> Result<()> {
-    let needles = needles(texts);
-    for entry in fs::read_dir(context.kv_folder()).into_iter().flatten().flatten() {
-        if has_any(&entry.path(), &needles)? {
-            fs::remove_file(entry.path())?;
-        }
-    }
+/// Looks for the notes' bytes in the database. A place where they still stand belongs to no row; the file is written anew then. What is
+/// left after that stands in a row: in a name that the program needs, or within a longer word. That is said.
+async fn be_sure(context: &Context, needles: &[Vec<u8>], forgotten: &Forgotten) -> Result<()> {
     let files: Vec<PathBuf> = ["paguro.db", "paguro.db-wal"].iter().map(|name| context.home.data.join(name)).collect();
-    let is_left = || files.iter().map(|file| has_any(file, &needles)).try_fold(false, |left, has| Ok::<_, io::Error>(left || has?));
+    let is_left = || files.iter().map(|file| has_any(file, needles)).try_fold(false, |left, has| Ok::<_, io::Error>(left || has?));
     if is_left()? {
         let store = context.store()?;
         store.rewrite().await?;
         drop(store);
-        if is_left()? {
-            bail!(
-                "it is out of the memory, and its bytes are still in {}; run this once more, and tell us if that does not help",
-                files[0].display()
-            );
+        if is_left()? && forgotten.stays.is_empty() {
+            tell!("the same letters are still in {}, within a longer word or a name, and stay there", files[0].display());
         }
     }
     Ok(())
 }
 
-/// The bytes that the notes begin with, plain and as JSON writes them.
+/// The notes' bytes, plain and as JSON writes them; of a long one the beginning, as no page holds all of it.
 fn needles(texts: &[&str]) -> Vec<Vec<u8>> {
     let escaped = |text: &str| serde_json::Value::from(text).to_string().trim_matches('"').to_owned();
     let all = texts.iter().flat_map(|text| [text.trim().to_owned(), escaped(text.trim())]);
@@ -194,6 +193,10 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
 
 fn tell_of(forgotten: &Forgotten, args: &ForgetArgs) -> Result<()> {
     say!("forgotten: {}", summary(forgotten));
+    let stays: BTreeSet<&str> = forgotten.stays.iter().map(|place| place.what).collect();
+    for what in stays {
+        tell!("it still stands in the {what}, by which things are found; remove that one, or give it another name");
+    }
     let is_piece = forgotten.notes.iter().any(|note| note.kind == NoteKind::Turn);
     if !args.with_turns && !is_piece && !forgotten.sources.is_empty() {
         for (turn, text) in &forgotten.sources {

@@ -32,7 +32,7 @@ const DEPTH: usize = 8;
 const FILES: usize = 100_000;
 
 pub async fn run(store: &Store, file: &Path, trust: bool) -> Result<()> {
-    let mut import = Import { store, batch: Vec::new(), bytes: 0, count: 0, dimension: store.vector_dimension().await? };
+    let mut import = Import { store, batch: Vec::new(), bytes: 0, count: 0, vectors: store.embedder().await? };
     let is_markdown = |file: &Path| file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md"));
     if file.is_dir() {
         let files = markdown_files(file, &is_markdown)?;
@@ -94,8 +94,8 @@ struct Import<'a> {
     batch: Vec<KeptNote>,
     bytes: usize,
     count: usize,
-    /// Numbers of a vector, once one is known.
-    dimension: Option<usize>,
+    /// The embedder of the vectors and how many numbers each has, once that is known.
+    vectors: Option<(String, usize)>,
 }
 
 impl Import<'_> {
@@ -169,9 +169,11 @@ impl Import<'_> {
         for note in notes {
             check(&note)?;
             if let Some(vector) = &note.vector {
-                let (given, expected) = (vector.len(), *self.dimension.get_or_insert(vector.len()));
-                if given != expected {
-                    return Err(StoreError::WrongDimension { given, expected }.to_string());
+                let given = vector.len();
+                let (embedder, expected) = self.vectors.get_or_insert_with(|| (note.maker().to_owned(), given));
+                // Another embedder's is left out by the store.
+                if note.maker() == embedder && given != *expected {
+                    return Err(StoreError::WrongDimension { given, expected: *expected }.to_string());
                 }
             }
             self.add(note).await.map_err(|e| format!("{e:#}"))?;
