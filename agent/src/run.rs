@@ -480,19 +480,16 @@ pub fn transcripts(channel: &str, session: &str) -> [String; 3] {
 }
 
 /// What the engine calls the transcript of a session.
-#[must_use]
 pub(crate) fn transcript_name(channel: &str, session: &str) -> String {
     format!("{channel}/{session}")
 }
 
 /// What it calls the one in which facts are distilled from a session.
-#[must_use]
 pub(crate) fn facts_name(transcript: &str) -> String {
     format!("{transcript}/facts")
 }
 
 /// What it calls the one in which the summaries of a session are made.
-#[must_use]
 pub(crate) fn summary_name(transcript: &str) -> String {
     format!("{transcript}/summary")
 }

@@ -204,3 +204,25 @@ async fn steps_are_append_only_and_damage_is_told() {
     sql("DELETE FROM notes_words_data WHERE id > 10").await.unwrap();
     assert!(matches!(store.check().await, Err(StoreError::Corrupt { .. })));
 }
+
+#[tokio::test]
+async fn what_another_program_is_reading_is_forgotten_and_said_to_be_in_the_log() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::open(home.path()).unwrap();
+    let note = store.add_note(Note { text: "the word is xylophone".into(), ..Note::default() }).await.unwrap();
+    let reader = Connection::open(home.path().join("paguro.db")).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    reader.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();
+    // Otherwise it would wait for the reader.
+    store.run(|connection| Ok(connection.busy_timeout(std::time::Duration::ZERO)?)).await.unwrap();
+    let is_in_log = || {
+        let bytes = std::fs::read(home.path().join("paguro.db-wal")).unwrap_or_default();
+        bytes.windows(9).any(|window| window == b"xylophone")
+    };
+    let forgotten = store.forget_all(Forget { ids: vec![note.id.clone()], ..Forget::default() }).await.unwrap();
+    assert_eq!((forgotten.notes.len(), forgotten.log_in_use, is_in_log()), (1, true, true));
+    assert_eq!(store.forget(&note.id).await, Err(StoreError::LogInUse));
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(store.forget(&note.id).await, Ok(false));
+    assert!(!is_in_log());
+}

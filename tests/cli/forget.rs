@@ -81,3 +81,27 @@ fn words_are_forgotten_everywhere_after_a_question() {
     let left = home.run(&["memory", "list", "--format", "json"]).last();
     assert_eq!(left["notes"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn what_only_begins_alike_or_is_a_name_stays_and_is_no_failure() {
+    let home = Home::new();
+    let script = home.script(&[json!({"when": ".", "text": "Tea?"})]);
+    let beginning = "these words are more than a line of a screen is wide and both of the notes begin with exactly them, and end in";
+    for ending in ["zymurgy", "chess"] {
+        home.run(&["memory", "add", &format!("{beginning} {ending}")]);
+    }
+    let listed = home.run(&["memory", "list", "--format", "json"]).last();
+    let of_zymurgy = listed["notes"].as_array().unwrap().iter().find(|note| note["text"].as_str().unwrap().ends_with("zymurgy")).unwrap();
+    let forgotten = home.run(&["memory", "forget", of_zymurgy["id"].as_str().unwrap()]);
+    assert_eq!(forgotten.status, Some(0), "{forgotten:?}");
+    assert!(!forgotten.stderr.contains("still"), "{forgotten:?}");
+    assert_eq!(holding(home.folder.path(), "zymurgy"), Vec::<String>::new());
+    assert!(!holding(home.folder.path(), "in chess").is_empty());
+
+    home.run(&["ask", "what is quixotry?", "--session", "quixotry", "--model", &script]);
+    let forgotten = home.run(&["memory", "forget", "--matching", "quixotry", "--yes"]);
+    assert_eq!(forgotten.status, Some(0), "{forgotten:?}");
+    assert!(forgotten.stderr.contains("it still stands in the name of a session"), "{forgotten:?}");
+    let again = home.run(&["memory", "forget", "--matching", "quixotry", "--yes"]);
+    assert_eq!((again.status, again.stdout.as_str()), (Some(0), "nothing was found\n"), "{again:?}");
+}

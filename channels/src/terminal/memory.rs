@@ -125,3 +125,25 @@ async fn stats(agent: &Agent) -> Result<String, AgentError> {
 fn no_note(id: &str) -> String {
     format!("there is no note {id}; /memory list shows the ids")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_say_it_are_taken_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history");
+        let check = |text: &[u8], expected: &[u8]| {
+            fs::write(&file, text).unwrap();
+            forget_typed(&file, &Eraser::new(["my bike is green"])).unwrap();
+            assert_eq!(fs::read(&file).unwrap(), expected);
+        };
+        check(b"#V2\nhello\n/memory add My bike is GREEN\nbye", b"#V2\nhello\nbye");
+        check(b"\xff\nmy bike is green\n", b"\xff\n");
+        check(b"", b"");
+        fs::remove_file(&file).unwrap();
+        forget_typed(&file, &Eraser::new(["x"])).unwrap();
+        assert!(!file.exists());
+    }
+}
