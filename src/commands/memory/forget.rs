@@ -32,14 +32,18 @@ pub async fn run(context: &Context, store: Store, args: &ForgetArgs) -> Result<E
     }
     let mut forget = Forget { ids: ids.clone(), matching: matching.clone(), with_turns: *with_turns };
     let would = store.would_forget(forget.clone()).await?;
+    let is_nothing = would.notes.is_empty() && would.places.is_empty();
+    // This may be the second try of one that was cut off: then its log is emptied now.
+    if (is_nothing || !would.unknown.is_empty()) && store.forget_all(Forget::default()).await?.log_in_use {
+        return Err(StoreError::LogInUse.into());
+    }
     if !would.unknown.is_empty() {
-        // Also the second try of one that was cut off: then its log is emptied now.
-        store.forget_all(Forget::default()).await?;
         let reason = format!("there is no note {}; `paguro memory list` shows the ids; nothing was forgotten", would.unknown.join(", "));
         return Err(BadInput(reason).into());
     }
-    if would.notes.is_empty() && would.places.is_empty() {
+    if is_nothing {
         say!("nothing was found");
+        tell_of_names(&would);
         return Ok(ExitCode::SUCCESS);
     }
     if !yes {
@@ -191,12 +195,17 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     false
 }
 
-fn tell_of(forgotten: &Forgotten, args: &ForgetArgs) -> Result<()> {
-    say!("forgotten: {}", summary(forgotten));
-    let stays: BTreeSet<&str> = forgotten.stays.iter().map(|place| place.what).collect();
-    for what in stays {
+/// Names that have the words.
+fn tell_of_names(forgotten: &Forgotten) {
+    let names: BTreeSet<&str> = forgotten.stays.iter().map(|place| place.what).collect();
+    for what in names {
         tell!("it still stands in the {what}, by which things are found; remove that one, or give it another name");
     }
+}
+
+fn tell_of(forgotten: &Forgotten, args: &ForgetArgs) -> Result<()> {
+    say!("forgotten: {}", summary(forgotten));
+    tell_of_names(forgotten);
     let is_piece = forgotten.notes.iter().any(|note| note.kind == NoteKind::Turn);
     if !args.with_turns && !is_piece && !forgotten.sources.is_empty() {
         for (turn, text) in &forgotten.sources {
