@@ -1,8 +1,5 @@
 -- Vectors in tables of their own, the numbers as they were given, and beside each its code: one bit a number, small enough to be held in
--- memory and looked through for every search. Vectors that were there before are made again.
-DROP TRIGGER IF EXISTS notes_vectors_delete;
-DROP TRIGGER IF EXISTS notes_vectors_update;
-DROP TABLE IF EXISTS notes_vectors;
+-- memory and looked through for every search.
 DELETE FROM facts WHERE name IN ('vector_dimension', 'embedder');
 
 CREATE TABLE vectors (

@@ -121,7 +121,6 @@ fn copy_of(from: &Path, to: &Path, progress: CopyProgress<'_>, check: &str) -> R
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(io)?;
     let copy = Checked { path: to.into(), done: false };
     let read = || -> Result<Connection, Failure> {
-        database::register_sqlite_vec()?;
         let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         source.busy_timeout(limits::BUSY_TIMEOUT)?;
         schema::recognise(&source, from)?;

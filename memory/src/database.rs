@@ -3,9 +3,7 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
-use rusqlite::auto_extension::{RawAutoExtension, register_auto_extension};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::codes::Codes;
@@ -45,7 +43,6 @@ impl Database {
             .map_err(|error| StoreError::from_io(&error, &path))?;
         let check = wants_check(&path);
         let open = || -> Result<Connection, Failure> {
-            register_sqlite_vec()?;
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let mut connection = Connection::open_with_flags(&path, flags)?;
             prepare(&mut connection, &path, check)?;
@@ -60,7 +57,6 @@ impl Database {
     pub(crate) fn in_memory() -> Result<Self, StoreError> {
         let path = PathBuf::from(":memory:");
         let open = || -> Result<Connection, Failure> {
-            register_sqlite_vec()?;
             let mut connection = Connection::open_in_memory()?;
             prepare(&mut connection, &path, false)?;
             Ok(connection)
@@ -135,23 +131,6 @@ pub(crate) fn expect_ok(connection: &Connection, sql: &str, path: &Path) -> Resu
         "ok" => Ok(()),
         _ => Err(StoreError::Corrupt { path: path.into(), reason }.into()),
     }
-}
-
-/// Adds sqlite-vec to every connection that this process opens from now on.
-#[allow(unsafe_code, reason = "SQLite takes a statically linked extension only as a C function")]
-pub(crate) fn register_sqlite_vec() -> rusqlite::Result<()> {
-    static ONCE: Once = Once::new();
-    let mut result = Ok(());
-    ONCE.call_once(|| {
-        // SAFETY: `sqlite3_vec_init` is an SQLite extension's entry point, in C
-        // `int (sqlite3 *, char **, const sqlite3_api_routines *)`, which is what `RawAutoExtension` says; the crate declares
-        // it without its arguments. It neither opens nor closes a connection, nor touches the list of extensions.
-        result = unsafe {
-            let entry = std::mem::transmute::<*const (), RawAutoExtension>(sqlite_vec::sqlite3_vec_init as *const ());
-            register_auto_extension(entry)
-        };
-    });
-    result
 }
 
 #[cfg(test)]

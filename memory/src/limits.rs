@@ -89,7 +89,7 @@ pub const BACKGROUND_NOTES: usize = 32;
 /// Matching words that `why` names.
 pub const WHY_WORDS: usize = 8;
 
-/// Numbers in a vector; what sqlite-vec can store. More is refused.
+/// Numbers in a vector. More is refused.
 pub const VECTOR_DIMENSION: usize = 8_192;
 
 /// A search by meaning ends after so many batches in a row that brought nothing to the best [`WATCHED`].

@@ -134,12 +134,8 @@ impl Term {
 }
 
 /// A query's first words; who sends a whole book as a query means its beginning.
-fn beginning(text: &str) -> &str {
-    let mut end = text.len().min(limits::MATCHED_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+pub(crate) fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(limits::MATCHED_BYTES)]
 }
 
 fn dated(connection: &Connection, text: &str, date: &dates::Date, words: &[Word], all: i64) -> Result<Term, Failure> {

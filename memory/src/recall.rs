@@ -1,4 +1,4 @@
-//! Recall: notes found by words (FTS5) and by vector (sqlite-vec), merged.
+//! Recall: notes found by words (FTS5) and by vector, merged.
 //!
 //! Both are brought to one scale, how surprising the match would be by chance, and added. By vector: the similarity in standard
 //! deviations above that of notes that have nothing to do with the question (a sample of all). By words: the rarity of what was found,
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::codes::Codes;
 use crate::error::Failure;
 use crate::notes::NoteKind;
-use crate::query::Query;
+use crate::query::{Query, beginning};
 use crate::words::{Word, words};
 use crate::{Store, StoreError, dates, limits, vectors};
 
@@ -265,14 +265,6 @@ fn matched(candidate: &mut Candidate, query: &Query, standing: &HashMap<&str, Ve
             candidate.matched.push(name);
         }
     }
-}
-
-fn beginning(text: &str) -> &str {
-    let mut end = text.len().min(limits::MATCHED_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 fn score(connection: &Connection, search: &Search, query: &Query, all: i64, candidates: &mut [Candidate]) -> Result<(), Failure> {
