@@ -34,8 +34,8 @@ impl Run<'_> {
             let texts: Vec<String> = notes.iter().map(tail_line).collect();
             user_message(&text, data.as_deref(), &time, &texts)
         };
-        let most = recalled.notes.len().min(self.agent.settings.limits.recall_notes);
-        let (from, summary) = self.window_start(&message(&recalled.notes[..most])).await?;
+        let room = if recalled.notes.is_empty() { 0 } else { self.recall_room() };
+        let (from, summary) = self.window_start(&message(&[]), room).await?;
         // A note is given once, as long as the message that it came with is in the context.
         self.history().await?;
         let window: Vec<&Past> = self.history.iter().flatten().filter(|(row, _)| row.id >= from).collect();
@@ -56,7 +56,7 @@ impl Run<'_> {
     /// The turn that the context begins with, and the summary before it: what the newest summary leaves; else what the last turn began
     /// with, as long as all fits in [`CUT_PERCENT`] of the context, so that the prefix is given up seldom; else the oldest turn with
     /// which the history fits in half of the context.
-    async fn window_start(&mut self, content: &str) -> Result<(i64, Option<SummaryRow>), AgentError> {
+    async fn window_start(&mut self, content: &str, room: u32) -> Result<(i64, Option<SummaryRow>), AgentError> {
         let Agent { engine, toolbox, store, .. } = self.agent;
         let context = engine.info().context;
         let this = self.turn.id;
@@ -73,7 +73,7 @@ impl Run<'_> {
         }
         if let Some(window) = last
             && window.from >= oldest
-            && window.tokens + engine.count_tokens(texts.clone()).await?.iter().sum::<u32>() <= context * CUT_PERCENT / 100
+            && window.tokens + room + engine.count_tokens(texts.clone()).await?.iter().sum::<u32>() <= context * CUT_PERCENT / 100
         {
             return Ok((window.from, latest.filter(|latest| window.summary == Some(latest.upto))));
         }
@@ -84,12 +84,14 @@ impl Run<'_> {
         texts.push(block + &schemas + latest.as_ref().map_or("", |latest| latest.text.as_str()));
         texts.extend(newest.iter().map(|(row, steps)| text_of(&past_messages(row, steps))));
         let counts = engine.count_tokens(texts).await?;
-        let mut sum = counts[0] + counts[1];
+        let mut sum = counts[0] + counts[1] + room;
         let fitting = ids.iter().zip(&counts[2..]).rev().take_while(|(_, count)| {
             sum += **count;
             sum <= context / 2
         });
-        Ok((fitting.last().map_or(this, |(id, _)| *id), latest))
+        // What has left the context does not come back: its place in the cache is gone.
+        let from = fitting.last().map_or(this, |(id, _)| *id);
+        Ok((from.max(last.map_or(0, |window| window.from)), latest))
     }
 
     /// Takes in what the owner has written meanwhile, if the settings say so and the model is about to read results.

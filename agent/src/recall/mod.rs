@@ -67,6 +67,11 @@ impl Run<'_> {
         Ok(Recalled { notes, ms: started.elapsed().as_secs_f64() * 1_000.0 })
     }
 
+    /// Tokens that notes may take at the tail of a message.
+    pub(crate) fn recall_room(&self) -> u32 {
+        self.agent.settings.limits.recall_tokens.min(self.agent.engine.info().context * RECALL_PERCENT / 100)
+    }
+
     /// Those of `notes` that are not in the context of a turn whose history is `window`, within the owner's numbers.
     pub(crate) async fn fitting(&self, notes: Vec<Found>, window: &[&Past]) -> Result<Vec<Found>, AgentError> {
         let turns: HashSet<i64> = window.iter().map(|(row, _)| row.id).collect();
@@ -83,7 +88,7 @@ impl Run<'_> {
         fresh.retain(|note| note.kind != NoteKind::Turn || note.source_turn.is_none_or(|turn| !noted.contains(&turn)));
         fresh.truncate(limits.recall_notes);
         let counts = self.agent.engine.count_tokens(fresh.iter().map(tail_line).collect()).await?;
-        let most = limits.recall_tokens.min(self.agent.engine.info().context * RECALL_PERCENT / 100);
+        let most = self.recall_room();
         let mut sum = 0;
         let mut counts = counts.into_iter();
         fresh.retain(|_| {
