@@ -6,7 +6,7 @@ const PIECE_CHARS: usize = 900;
 /// Characters that a piece shares with the one before it, so that a sentence is whole in one of them.
 const OVERLAP_CHARS: usize = 150;
 
-/// `text` in pieces of at most [`PIECE_CHARS`] characters, cut between words where there are some, each beginning a little before the
+/// `text` in pieces of at most 900 characters, cut between words where there are some, each beginning a little before the
 /// end of the one before it.
 #[must_use]
 pub fn pieces(text: &str) -> Vec<&str> {

@@ -87,10 +87,10 @@ pub struct Found {
     pub above: Option<f64>,
     /// When it was noted.
     pub at: String,
-    /// As [`Note::source_turn`].
+    /// As [`crate::Note::source_turn`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_turn: Option<i64>,
-    /// As [`Note::origin`].
+    /// As [`crate::Note::origin`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// Why it was found: `words: bike, green`, `vector 0.83` (cosine), or both; `this session`.
