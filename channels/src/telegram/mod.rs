@@ -1,0 +1,7 @@
+//! Telegram.
+
+pub mod api;
+mod errors;
+#[cfg(test)]
+mod fake;
+mod pace;
