@@ -66,6 +66,11 @@ impl Store {
         self.thread.changed.subscribe()
     }
 
+    /// Wakes those who wait for [`Store::changes`], as after a step that lets a turn go on.
+    pub fn tell_of_change(&self) {
+        self.changed();
+    }
+
     pub(crate) fn changed(&self) {
         self.thread.changed.send_replace(());
     }
