@@ -3,6 +3,7 @@
 //! A channel takes messages and shows what becomes of them. It decides nothing: whether a call may run is the agent's
 //! question, and only the answer comes from here.
 
+pub mod telegram;
 pub mod terminal;
 
 pub use terminal::visible;
