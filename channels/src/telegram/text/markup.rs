@@ -56,8 +56,9 @@ fn label(text: &str) -> String {
 /// A list that is open.
 #[derive(Debug)]
 struct List {
-    /// Of the next item, in a numbered list.
+    /// Of the last item in a numbered list: as shown, and as written.
     number: Option<u64>,
+    written: Option<u64>,
     /// Its items hold paragraphs: blank lines between them.
     loose: bool,
     /// How many quotations it is in.
@@ -166,7 +167,7 @@ impl Reader<'_> {
             }
             TagEnd::BlockQuote(_) => {
                 self.quotes = self.quotes.saturating_sub(1);
-                self.apart = true;
+                self.apart |= self.quotes == 0;
                 self.space(self.block_gap());
             }
             TagEnd::CodeBlock => self.end_code(),
@@ -316,22 +317,23 @@ impl Reader<'_> {
             self.gap = 1;
         }
         self.space(1);
-        self.lists.push(List { number, loose: false, quotes: self.quotes });
+        self.lists.push(List { number, written: None, loose: false, quotes: self.quotes });
     }
 
     fn item(&mut self, range: &Range<usize>) {
         let quotes = self.quotes;
         let Some(list) = self.lists.last_mut() else { return };
         list.quotes = quotes;
-        let written = self.source[range.start..].trim_start_matches([' ', '\t']);
+        let source = self.source[range.start..].trim_start_matches([' ', '\t']);
         let marker = match &mut list.number {
             None => "• ".to_owned(),
-            Some(next) => {
-                let digits = &written[..written.bytes().take_while(u8::is_ascii_digit).count()];
-                // A number that goes on further ahead is meant; one that stays behind is left to the reader to count.
-                let number = digits.parse().map_or(*next, |number: u64| number.max(*next));
-                *next = number.saturating_add(1);
-                format!("{number}{} ", if written[digits.len()..].starts_with(')') { ')' } else { '.' })
+            Some(shown) => {
+                let digits = &source[..source.bytes().take_while(u8::is_ascii_digit).count()];
+                let written = digits.parse().ok();
+                // Items that are all written with one number are counted; else what is written is meant.
+                *shown = written.filter(|_| list.written != written).unwrap_or(shown.saturating_add(1));
+                list.written = written;
+                format!("{shown}{} ", if source[digits.len()..].starts_with(')') { ')' } else { '.' })
             }
         };
         let gap = if list.loose { 2 } else { 1 };
@@ -388,6 +390,7 @@ impl Reader<'_> {
     /// A block of monospaced text, on lines of its own and outside of any quotation.
     fn block(&mut self, language: String, text: &str) {
         if !self.marker.is_empty() {
+            self.marker.truncate(self.marker.trim_end().len());
             self.begin();
             self.space(1);
         }

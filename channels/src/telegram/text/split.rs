@@ -263,7 +263,7 @@ fn closes(c: char) -> bool {
 /// The last border between clusters of characters that is not after `cap`, or `cap` if there is none near.
 fn whole_cluster(text: &str, start: usize, cap: usize) -> usize {
     let borders = text[start..cap].char_indices().rev().take(CLUSTER).map(|(offset, _)| start + offset);
-    std::iter::once(cap).chain(borders).find(|at| *at > start && !in_cluster(text, *at)).unwrap_or(cap)
+    std::iter::once(cap).chain(borders).find(|at| *at > start && !in_cluster(&text[start..], *at - start)).unwrap_or(cap)
 }
 
 /// Whether the characters around `at` are shown as one.
@@ -271,5 +271,5 @@ fn in_cluster(text: &str, at: usize) -> bool {
     let (Some(before), Some(after)) = (text[..at].chars().next_back(), text[at..].chars().next()) else { return false };
     let joined = before == '\u{200d}' || after.width() == Some(0) || matches!(after, '\u{1f3fb}'..='\u{1f3ff}');
     let flag = |c: &char| matches!(c, '\u{1f1e6}'..='\u{1f1ff}');
-    joined || flag(&after) && text[..at].chars().rev().take(CLUSTER).take_while(flag).count() % 2 == 1
+    joined || flag(&after) && text[..at].chars().rev().take_while(flag).count() % 2 == 1
 }
