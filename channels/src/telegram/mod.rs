@@ -1,0 +1,3 @@
+//! Telegram: the Bot API as a channel.
+
+pub mod text;
