@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use engine::{Engine, EngineError, Sampling};
@@ -126,6 +126,23 @@ impl Default for Settings {
     }
 }
 
+/// What bounds one run of a turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// When it must end.
+    pub deadline: Instant,
+    /// Most replies of the model, in the place of [`Limits::steps`].
+    pub steps: Option<usize>,
+    /// Most tokens generated, in the place of [`Limits::tokens`].
+    pub tokens: Option<u32>,
+}
+
+impl From<Instant> for Bounds {
+    fn from(deadline: Instant) -> Self {
+        Self { deadline, steps: None, tokens: None }
+    }
+}
+
 /// Where a run of a turn ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -165,6 +182,14 @@ pub enum AgentError {
     /// The owner stopped the turn; the journal says so.
     #[error("turn {0} was stopped")]
     Stopped(i64),
+    /// The agent is in another process, which says this.
+    #[error("{message}")]
+    Elsewhere {
+        /// As [`AgentError::code`] there.
+        code: String,
+        /// One sentence.
+        message: String,
+    },
 }
 
 impl From<EngineError> for AgentError {
@@ -176,8 +201,9 @@ impl From<EngineError> for AgentError {
 impl AgentError {
     /// For events: a word that scripts may match.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
+            Self::Elsewhere { code, .. } => code,
             Self::Engine(EngineError::PromptTooLong { .. }, _) => "prompt_too_long",
             Self::Engine(..) => "model",
             Self::Store(StoreError::DiskFull { .. }) => "disk_full",
@@ -195,7 +221,7 @@ impl AgentError {
 pub struct Agent {
     pub(crate) engine: Engine,
     pub(crate) store: Store,
-    pub(crate) toolbox: Toolbox,
+    pub(crate) toolbox: Arc<Toolbox>,
     pub(crate) settings: Settings,
     /// The rules that there are now: those of the settings, and those that were kept since.
     policy: RwLock<Vec<Rule>>,
@@ -216,7 +242,24 @@ impl Agent {
     pub fn new(engine: Engine, store: Store, toolbox: Toolbox, settings: Settings) -> Self {
         let policy = RwLock::new(settings.policy.clone());
         let (stops, _) = broadcast::channel(STOPS);
+        let toolbox = Arc::new(toolbox);
         Self { engine, store, toolbox, settings, policy, stops, background: Mutex::default(), undistillable: Mutex::default() }
+    }
+
+    /// The same agent with other settings, and with other tools if there are any. Turns that run keep those that they began with;
+    /// [`Agent::stop`] reaches them too.
+    #[must_use]
+    pub fn renewed(&self, toolbox: Option<Toolbox>, settings: Settings) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            store: self.store.clone(),
+            toolbox: toolbox.map_or_else(|| Arc::clone(&self.toolbox), Arc::new),
+            policy: RwLock::new(settings.policy.clone()),
+            settings,
+            stops: self.stops.clone(),
+            background: Mutex::default(),
+            undistillable: Mutex::default(),
+        }
     }
 
     /// The model.
@@ -231,12 +274,9 @@ impl Agent {
         &self.store
     }
 
-    /// Commits a message. Once this returns the message cannot be lost; a repeated platform id is the turn it already was.
-    pub async fn accept(&self, mut inbound: Inbound) -> Result<Accepted, AgentError> {
-        let secrets = &self.settings.secrets;
-        inbound.text = secrets.redact(&inbound.text);
-        inbound.data = inbound.data.map(|data| secrets.redact(&data));
-        Ok(self.store.accept(inbound).await?)
+    /// [`accept`], with this agent's secrets.
+    pub async fn accept(&self, inbound: Inbound) -> Result<Accepted, AgentError> {
+        accept(&self.store, &self.settings.secrets, inbound).await
     }
 
     /// Runs a turn to its end: [`Agent::run`], with `ask` answering what it waits for, or leaving it with `None` to wait for an answer
@@ -272,11 +312,11 @@ impl Agent {
     /// Takes a turn from wherever its steps left it to its end or to a question. Starting and restarting are the same.
     /// Dropping the future stops the model within one token and kills a running tool; the turn stays open. [`Agent::stop`] ends it with
     /// [`AgentError::Stopped`].
-    pub async fn run(&self, turn: i64, events: &mpsc::Sender<Event>, deadline: Instant) -> Result<Outcome, AgentError> {
+    pub async fn run(&self, turn: i64, events: &mpsc::Sender<Event>, bounds: impl Into<Bounds>) -> Result<Outcome, AgentError> {
         let mut stops = self.stops.subscribe();
         let row = self.turn(turn).await?;
         let steps = self.steps(turn).await?;
-        let run = Run::new(self, row, steps, events, deadline).carry_on();
+        let run = Run::new(self, row, steps, events, bounds.into()).carry_on();
         tokio::pin!(run);
         loop {
             tokio::select! {
@@ -313,19 +353,10 @@ impl Agent {
         self.policy.read().map(|policy| policy.clone()).unwrap_or_default()
     }
 
-    /// Ends an open turn and its tasks because the owner said so. Whoever runs them hears of it: decoding stops within one token, and
-    /// what a tool has started is killed.
+    /// [`stop`]; whoever runs them hears of it: decoding stops within one token, and what a tool has started is killed.
     pub async fn stop(&self, turn: i64) -> Result<(), AgentError> {
-        let outcome = Failure::Stopped.sentence();
-        // What was said was said.
-        let said = pieces(&self.turn(turn).await?, &[], None, None);
-        self.store.finish_and_keep(turn, TurnState::Failed, outcome, None, said).await?;
-        let _ = self.stops.send(turn); // nobody runs it: nobody need hear
-        for task in self.store.tasks(turn).await? {
-            if task.state == TurnState::Open {
-                self.store.finish(task.id, TurnState::Failed, outcome, None).await?;
-                let _ = self.stops.send(task.id);
-            }
+        for turn in stop(&self.store, turn).await? {
+            let _ = self.stops.send(turn); // nobody runs it: nobody need hear
         }
         Ok(())
     }
@@ -353,6 +384,33 @@ impl Agent {
     pub(crate) async fn steps(&self, turn: i64) -> Result<Vec<Step>, AgentError> {
         parse_steps(turn, self.store.steps(turn).await?)
     }
+}
+
+/// Commits a message. Once this returns the message cannot be lost; a repeated platform id is the turn it already was.
+///
+/// # Errors
+/// The store's; nothing is written then.
+pub async fn accept(store: &Store, secrets: &Secrets, mut inbound: Inbound) -> Result<Accepted, AgentError> {
+    inbound.text = secrets.redact(&inbound.text);
+    inbound.data = inbound.data.map(|data| secrets.redact(&data));
+    Ok(store.accept(inbound).await?)
+}
+
+/// Ends an open turn and its tasks because the owner said so; all that were ended. Where there is an agent, [`Agent::stop`] does it.
+///
+/// # Errors
+/// The store's, [`StoreError::TurnFinished`] among them.
+pub async fn stop(store: &Store, turn: i64) -> Result<Vec<i64>, AgentError> {
+    let outcome = Failure::Stopped.sentence();
+    let row = store.turn(turn).await?.ok_or(AgentError::NoTurn(turn))?;
+    // What was said was said.
+    store.finish_and_keep(turn, TurnState::Failed, outcome, None, pieces(&row, &[], None, None)).await?;
+    let mut ended = vec![turn];
+    for task in store.tasks(turn).await?.into_iter().filter(|task| task.state == TurnState::Open) {
+        store.finish(task.id, TurnState::Failed, outcome, None).await?;
+        ended.push(task.id);
+    }
+    Ok(ended)
 }
 
 /// The journal's rows as steps.

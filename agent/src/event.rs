@@ -1,11 +1,11 @@
 //! What a turn shows while it runs: the events of `--format jsonl` (DESIGN §8). Fields may be added, never renamed.
 
 use engine::Usage;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What is being waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Reading the weights.
@@ -15,7 +15,7 @@ pub enum Stage {
 }
 
 /// One event of a turn.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// The turn starts, or goes on after a restart.
@@ -64,10 +64,10 @@ pub enum Event {
         /// Why it needs an answer.
         reason: String,
         /// What `paguro approvals` calls the question.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         question: Option<String>,
         /// The task that asks, if it is not the conversation itself.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         task: Option<String>,
     },
     /// A call has ended.
@@ -91,7 +91,7 @@ pub enum Event {
 }
 
 /// The end of a turn.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TurnResult {
     /// Whether the turn ended with the reply that was wanted and the owner refused nothing.
     pub ok: bool,
@@ -117,14 +117,14 @@ pub struct TurnResult {
     #[serde(skip)]
     pub outbound: Option<i64>,
     /// Whether `text` is a reply of the model, and not the sentence that stands in its place.
-    #[serde(skip)]
+    #[serde(default)]
     pub replied: bool,
     /// Why the turn ended without the reply that was wanted: `denied` or a code of [`crate::Failure`].
     pub failure: Option<String>,
 }
 
 /// Times of a turn, in milliseconds; rates in tokens per second, `None` where nothing was measured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are those of DESIGN §8")]
 pub struct TurnTimings {
     pub load_ms: f64,

@@ -3,6 +3,7 @@
 mod agent;
 mod approval;
 mod context;
+mod ending;
 mod event;
 mod next;
 mod prompt;
@@ -14,7 +15,7 @@ mod step;
 mod task;
 mod tool;
 
-pub use agent::{Agent, AgentError, BlockTail, LONGEST_TURN, Limits, Outcome, Overflow, Settings, parse_steps};
+pub use agent::{Agent, AgentError, BlockTail, Bounds, LONGEST_TURN, Limits, Outcome, Overflow, Settings, accept, parse_steps, stop};
 pub use approval::{CallFacts, Decision, Rule, Verdict, call_hash, decide, propose};
 pub use context::{NOTHING, SYSTEM_BLOCK, says_nothing, user_message};
 pub use event::{Event, Stage, TurnResult, TurnTimings};
@@ -24,7 +25,7 @@ pub use question::{Answer, KeepRule, Question, Scope, answer, questions};
 pub use recall::{FULL_PERCENT, embed_missing, look_up};
 pub use run::{listed, transcripts};
 pub use secrets::Secrets;
-pub use step::{Step, Thought, messages, thoughts, total_usage};
+pub use step::{Step, Thought, denied, messages, thoughts, total_usage};
 
 pub use task::{SPAWN, Spawn, TASK_CHANNEL};
 pub use tool::{ConcernFuture, Effect, Output, Tool, ToolContext, ToolError, ToolFuture, Toolbox, USE_TOOL};

@@ -152,7 +152,7 @@ impl Run<'_> {
         let parent = self.agent.turn(self.turn.parent.unwrap_or_default()).await?;
         let steps = parse_steps(parent.id, self.agent.store.steps(parent.id).await?)?;
         let call = find_call(&steps, &task.call).cloned();
-        let mut run = Run::new(self.agent, parent, steps, self.events, self.deadline);
+        let mut run = Run::new(self.agent, parent, steps, self.events, self.bounds);
         let mut out = Box::pin(run.prompt()).await?;
         // The call's own result, which it has when the task is read again later, is not yet there for the task.
         let end = out.iter().position(|message| message.tool_call_id.as_deref() == Some(&task.call)).unwrap_or(out.len());

@@ -21,7 +21,7 @@ const ID_HASH: usize = 8;
 pub type KeepRule = Box<dyn Fn(&Rule) -> Result<(), String> + Send + Sync>;
 
 /// Something that the owner must answer before a turn goes on.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     /// The turn that waits.
     pub turn: i64,
@@ -30,7 +30,7 @@ pub struct Question {
     /// That conversation's session.
     pub session: String,
     /// The task that asks, if it is not the conversation itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
     /// The call's id.
     pub call: String,
@@ -45,7 +45,7 @@ pub struct Question {
     /// The call was cut off by a crash and may have run already: a yes repeats it.
     pub cut_off: bool,
     /// What a yes for longer than once would allow; `None`: a yes is for this once.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
     /// When no answer has become a no; seconds since 1970.
     pub until: Option<i64>,
@@ -68,7 +68,7 @@ pub enum Scope {
 }
 
 /// The owner's answer to a [`Question`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// Yes or no.
     pub allowed: bool,

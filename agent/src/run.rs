@@ -3,16 +3,14 @@
 use std::time::{Duration, Instant};
 
 use engine::{Delta, EngineError, Finish, Priority, Request, ToolCall};
-use memory::{JOB_CHANNEL, Outbound, StoreError, TurnRow, TurnState};
+use memory::{JOB_CHANNEL, StoreError, TurnRow, TurnState};
 use tokio::sync::mpsc;
 
-use crate::agent::{Agent, AgentError, Outcome, append};
+use crate::agent::{Agent, AgentError, Bounds, Outcome, append};
 use crate::approval::{CallFacts, Decision, Rule, Verdict, call_hash, decide, propose};
-use crate::context::says_nothing;
-use crate::event::{Event, Stage, TurnResult, TurnTimings};
+use crate::event::{Event, Stage};
 use crate::next::{Failure, Next, next};
 use crate::question::{Question, Scope};
-use crate::recall::pieces;
 use crate::step::{Step, Thought, find_call, thoughts, total_usage};
 use crate::task::{SPAWN, Spawned, Task};
 use crate::tool::{Effect, Output, ToolContext, ToolError, Toolbox};
@@ -47,14 +45,14 @@ pub(crate) struct Run<'a> {
     /// The turns before this one, read once.
     pub(crate) history: Option<Vec<Past>>,
     pub(crate) events: &'a mpsc::Sender<Event>,
-    pub(crate) deadline: Instant,
+    pub(crate) bounds: Bounds,
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(agent: &'a Agent, turn: TurnRow, steps: Vec<Step>, events: &'a mpsc::Sender<Event>, deadline: Instant) -> Self {
+    pub(crate) fn new(agent: &'a Agent, turn: TurnRow, steps: Vec<Step>, events: &'a mpsc::Sender<Event>, bounds: Bounds) -> Self {
         let task = Task::of(&turn);
         let written = steps.len();
-        Self { agent, turn, task, steps, written, unshown: Vec::new(), history: None, events, deadline }
+        Self { agent, turn, task, steps, written, unshown: Vec::new(), history: None, events, bounds }
     }
 
     pub(crate) async fn carry_on(mut self) -> Result<Outcome, AgentError> {
@@ -110,7 +108,7 @@ impl<'a> Run<'a> {
 
     /// Which of the owner's limits stands against what comes next.
     fn limit(&self, next: &Next) -> Option<Failure> {
-        if Instant::now() >= self.deadline {
+        if Instant::now() >= self.bounds.deadline {
             return Some(Failure::Time);
         }
         match next {
@@ -129,12 +127,12 @@ impl<'a> Run<'a> {
     }
 
     fn most_steps(&self) -> usize {
-        self.task.as_ref().map_or(self.agent.settings.limits.steps, |task| task.steps)
+        self.task.as_ref().map_or(self.bounds.steps.unwrap_or(self.agent.settings.limits.steps), |task| task.steps)
     }
 
     /// Tokens that may still be generated.
     fn tokens_left(&self) -> u32 {
-        let most = self.task.as_ref().map_or(self.agent.settings.limits.tokens, |task| task.tokens);
+        let most = self.task.as_ref().map_or(self.bounds.tokens.unwrap_or(self.agent.settings.limits.tokens), |task| task.tokens);
         most.saturating_sub(total_usage(&self.steps).completion_tokens)
     }
 
@@ -147,7 +145,7 @@ impl<'a> Run<'a> {
             sampling: self.agent.settings.sampling.clone(),
             max_tokens: Some(self.tokens_left()),
             reasoning_tokens: self.agent.settings.limits.reasoning_tokens,
-            deadline: Some(self.deadline),
+            deadline: Some(self.bounds.deadline),
             ..Request::default()
         };
         self.flush().await?;
@@ -329,7 +327,7 @@ impl<'a> Run<'a> {
     /// What a run of `call` may use.
     async fn context(&mut self, call: &ToolCall) -> Result<ToolContext, AgentError> {
         let foreign = self.foreign().await?;
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.bounds.deadline.saturating_duration_since(Instant::now());
         let (channel, session, _) = self.place();
         Ok(ToolContext {
             key: format!("{}-{}", self.turn.id, call.id),
@@ -361,82 +359,6 @@ impl<'a> Run<'a> {
         let content = self.steps.last().and_then(Step::ending).unwrap_or_default();
         self.emit(Event::ToolResult { id, ok, content }).await;
         Ok(())
-    }
-
-    async fn fail(&mut self, failure: Failure) -> Result<Outcome, AgentError> {
-        if failure == Failure::Context {
-            self.append(Step::TooLong);
-        }
-        self.finish(failure.sentence().to_owned(), Some(failure)).await
-    }
-
-    /// Outcome and outbound message in one transaction; the message's id in the outbox. A job may have nothing to say.
-    async fn record(&mut self, state: TurnState, text: &str) -> Result<Option<i64>, AgentError> {
-        self.flush().await?;
-        let silent = self.is_job() && state == TurnState::Done && says_nothing(text);
-        let text = self.agent.settings.secrets.redact(text);
-        // A task's result goes to the call that started it, and is part of what that turn says.
-        let told = self.task.is_none() && !silent;
-        let outbound = told.then(|| Outbound { text: text.clone() });
-        let origin = self.foreign().await?;
-        let reply = (state == TurnState::Done).then_some(text.as_str());
-        let pieces = if told { pieces(&self.turn, &self.steps, reply, origin.as_deref()) } else { Vec::new() };
-        let outbound = self.agent.store.finish_and_keep(self.turn.id, state, text, outbound, pieces).await?;
-        self.agent.embed_in_background();
-        Ok(outbound)
-    }
-
-    /// Nobody waits for a job's turn, and it begins anew each time: what its last runs said is for people to read.
-    pub(crate) fn is_job(&self) -> bool {
-        self.turn.channel == JOB_CHANNEL
-    }
-
-    /// Ends the turn with a reply, or with the sentence of a failure in its place.
-    async fn finish(&mut self, text: String, failure: Option<Failure>) -> Result<Outcome, AgentError> {
-        let state = if failure.is_none() { TurnState::Done } else { TurnState::Failed };
-        let outbound = self.record(state, &text).await?;
-        if failure.is_none() {
-            self.summarise().await?;
-        }
-        let denied = self.steps.iter().any(|step| matches!(step, Step::Answered { allowed: false, .. }));
-        // A refusal explains an odd end better than what the model made of it; a limit of the owner's does not follow from it.
-        let code = match failure {
-            Some(failure) if failure.is_limit() || !denied => Some(failure.code()),
-            _ => denied.then_some("denied"),
-        };
-        let result = TurnResult {
-            ok: code.is_none(),
-            text,
-            session: self.turn.session_name.clone(),
-            turn: self.turn.id.to_string(),
-            model: self.agent.engine.info().name.clone(),
-            steps: thoughts(&self.steps).count(),
-            usage: total_usage(&self.steps),
-            timings: self.timings(),
-            cache_miss: thoughts(&self.steps).find_map(|thought| thought.cache_miss.clone()),
-            failure: code.map(str::to_owned),
-            limit: failure.is_some_and(Failure::is_limit),
-            replied: failure.is_none(),
-            outbound,
-        };
-        Ok(Outcome::Finished(Box::new(result)))
-    }
-
-    fn timings(&self) -> TurnTimings {
-        let (mut prefill_ms, mut decode_ms) = (0.0, 0.0);
-        for thought in thoughts(&self.steps) {
-            prefill_ms += thought.timings.prefill_ms;
-            decode_ms += thought.timings.decode_ms;
-        }
-        let usage = total_usage(&self.steps);
-        let rate = |tokens: u32, ms: f64| (ms > 0.0 && tokens > 0).then(|| f64::from(tokens) * 1_000.0 / ms);
-        TurnTimings {
-            load_ms: self.agent.engine.info().load_ms,
-            restore_ms: thoughts(&self.steps).map(|thought| thought.timings.restore_ms).sum(),
-            first_token_ms: thoughts(&self.steps).next().map_or(0.0, |thought| thought.timings.first_token_ms),
-            prefill_tps: rate(usage.prefilled_tokens, prefill_ms),
-            decode_tps: rate(usage.completion_tokens, decode_ms),
-        }
     }
 
     fn effect(&self, call: &ToolCall) -> Option<Effect> {

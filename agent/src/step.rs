@@ -185,7 +185,8 @@ impl Step {
 }
 
 /// What the model is told when the owner says no, perhaps with a reason.
-pub(crate) fn denied(why: Option<&str>) -> String {
+#[must_use]
+pub fn denied(why: Option<&str>) -> String {
     why.map_or_else(|| NOT_ALLOWED.to_owned(), |why| format!("{NOT_ALLOWED}: {why}"))
 }
 

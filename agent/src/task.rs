@@ -143,7 +143,7 @@ enum Ended {
 impl Run<'_> {
     /// Starts the tasks of `call`, or goes on with them, and runs them side by side.
     pub(crate) async fn spawn(&mut self, call: &ToolCall) -> Result<Spawned, AgentError> {
-        let (agent, deadline) = (self.agent, self.deadline);
+        let (agent, deadline) = (self.agent, self.bounds.deadline);
         let rows = match self.start(call).await? {
             Ok(rows) => rows,
             Err(error) => return Ok(Spawned::Ended(Err(error))),

@@ -53,6 +53,10 @@ pub enum StoreError {
     TooManyJobs { limit: usize },
     #[error("there is no outgoing message {id}")]
     NoSuchOutbound { id: i64 },
+    #[error("an outgoing message is sent in at most {limit} parts, and part {part} was given")]
+    TooManyParts { part: u32, limit: usize },
+    #[error("the channel {channel} has {limit} settings already; remove some first")]
+    TooManySettings { channel: String, limit: usize },
     #[error("the {what} has {bytes} bytes and at most {limit} can be stored; shorten it")]
     TooLong { what: &'static str, bytes: usize, limit: usize },
     #[error("turn {turn} has changed files {limit} times, and no more can be kept for undo; go on in a new message")]

@@ -13,6 +13,7 @@ use crate::erase::{Eraser, wipe};
 use crate::error::Failure;
 use crate::journal::transact;
 use crate::notes::{NoteKind, NoteRow, note_row};
+use crate::said::{COLUMNS, Column};
 use crate::{FORGOTTEN, Store, StoreError, limits};
 
 /// What is to be forgotten.
@@ -102,115 +103,6 @@ pub(crate) fn empty_log(connection: &Connection) -> Result<(), Failure> {
     let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy { Err(StoreError::LogInUse.into()) } else { Ok(()) }
 }
-
-/// A column that holds what was said.
-struct Column {
-    what: &'static str,
-    is_json: bool,
-    /// Number of the row, text, turn, session; only of the turns in `?1`, a JSON list, unless it is NULL.
-    read: &'static str,
-    /// Nothing: a name that stays.
-    write: &'static str,
-}
-
-macro_rules! column {
-    ($what:literal, $json:literal, $read:literal, $turn:literal, $write:literal) => {
-        Column {
-            what: $what,
-            is_json: $json,
-            read: concat!($read, " WHERE (?1 IS NULL OR ", $turn, " IN (SELECT value FROM json_each(?1)))"),
-            write: $write,
-        }
-    };
-}
-
-/// Pieces of turns stand here as well: they are what was said. Other notes are written by somebody; what they quote of a forgotten one goes.
-const COLUMNS: &[Column] = &[
-    column!(
-        "note",
-        false,
-        "SELECT number, text, CASE kind WHEN 'turn' THEN source_turn END, session FROM notes",
-        "CASE kind WHEN 'turn' THEN source_turn END",
-        "UPDATE notes SET text = ?2 WHERE number = ?1"
-    ),
-    column!(
-        "message",
-        false,
-        "SELECT i.id, i.text, t.id, i.session FROM inbox i LEFT JOIN turns t ON t.inbound = i.id",
-        "t.id",
-        "UPDATE inbox SET text = ?2 WHERE id = ?1"
-    ),
-    column!(
-        "data",
-        false,
-        "SELECT i.id, i.data, t.id, i.session FROM inbox i LEFT JOIN turns t ON t.inbound = i.id",
-        "t.id",
-        "UPDATE inbox SET data = ?2 WHERE id = ?1"
-    ),
-    column!(
-        "step",
-        true,
-        "SELECT p.id, p.body, p.turn, t.session FROM steps p JOIN turns t ON t.id = p.turn",
-        "p.turn",
-        "UPDATE steps SET body = ?2 WHERE id = ?1"
-    ),
-    column!("outcome", false, "SELECT id, outcome, id, session FROM turns", "id", "UPDATE turns SET outcome = ?2 WHERE id = ?1"),
-    column!("task", true, "SELECT id, task, id, session FROM turns", "id", "UPDATE turns SET task = ?2 WHERE id = ?1"),
-    column!("reply", false, "SELECT id, text, turn, session FROM outbox", "turn", "UPDATE outbox SET text = ?2 WHERE id = ?1"),
-    column!(
-        "summary",
-        false,
-        "SELECT s.rowid, s.text, s.upto, s.session FROM summaries s",
-        "EXISTS (SELECT 1 FROM turns t WHERE t.session = s.session AND t.id <= s.upto AND t.id IN (SELECT value FROM json_each(?1))) OR s.upto",
-        "UPDATE summaries SET text = ?2 WHERE rowid = ?1"
-    ),
-    column!(
-        "origin of a note",
-        false,
-        "SELECT number, origin, NULL, session FROM notes",
-        "NULL",
-        "UPDATE notes SET origin = ?2 WHERE number = ?1"
-    ),
-    // Two notes cannot have the same.
-    column!(
-        "key of a note",
-        false,
-        "SELECT number, key, NULL, session FROM notes",
-        "NULL",
-        "UPDATE notes SET key = NULL WHERE number = ?1 AND ?2 <> ''"
-    ),
-    column!(
-        "source of an imported note",
-        true,
-        "SELECT number, imported, NULL, session FROM notes",
-        "NULL",
-        "UPDATE notes SET imported = ?2 WHERE number = ?1"
-    ),
-    column!(
-        "origin of a summary",
-        false,
-        "SELECT rowid, origin, upto, session FROM summaries",
-        "NULL",
-        "UPDATE summaries SET origin = ?2 WHERE rowid = ?1"
-    ),
-    column!("job", false, "SELECT id, text, NULL, NULL FROM jobs", "NULL", "UPDATE jobs SET text = ?2 WHERE id = ?1"),
-    column!("origin of a job", false, "SELECT id, origin, NULL, NULL FROM jobs", "NULL", "UPDATE jobs SET origin = ?2 WHERE id = ?1"),
-    column!("name of a job", false, "SELECT id, name, NULL, NULL FROM jobs", "NULL", ""),
-    column!("schedule of a job", false, "SELECT id, schedule, NULL, NULL FROM jobs", "NULL", ""),
-    column!("name of a session", false, "SELECT id, name, NULL, id FROM sessions", "NULL", ""),
-    column!("path of a changed file", false, "SELECT id, path, turn, NULL FROM files", "NULL", ""),
-    column!("run of a job", false, "SELECT id, why, turn, NULL FROM job_runs", "turn", "UPDATE job_runs SET why = ?2 WHERE id = ?1"),
-    // A rule with other words would allow something else.
-    column!("grant", true, "SELECT id, rule, NULL, session FROM grants", "NULL", "DELETE FROM grants WHERE id = ?1 AND ?2 <> ''"),
-    column!(
-        "system block",
-        false,
-        "SELECT id, system_block, NULL, id FROM sessions",
-        "NULL",
-        "UPDATE sessions SET system_block = ?2 WHERE id = ?1"
-    ),
-    column!("skill", false, "SELECT rowid, text, NULL, NULL FROM skills", "NULL", "UPDATE skills SET text = ?2 WHERE rowid = ?1"),
-];
 
 /// A summary is of many turns. Without it the agent makes another, of what the turns say then.
 const DROP_SUMMARY: &str = "DELETE FROM summaries WHERE rowid = ?1 AND ?2 <> ''";
@@ -344,7 +236,8 @@ const NOTES_OF: &str = "SELECT id, kind, text, at, origin, pinned, source_turn, 
 const SAID: &str = "SELECT t.id, i.text FROM turns t JOIN inbox i ON i.id = t.inbound WHERE t.id IN (SELECT value FROM json_each(?1))
      UNION ALL SELECT t.id, i.data FROM turns t JOIN inbox i ON i.id = t.inbound WHERE t.id IN (SELECT value FROM json_each(?1))
      UNION ALL SELECT turn, body FROM steps WHERE turn IN (SELECT value FROM json_each(?1))
-     UNION ALL SELECT turn, text FROM outbox WHERE turn IN (SELECT value FROM json_each(?1))";
+     UNION ALL SELECT turn, text FROM outbox WHERE turn IN (SELECT value FROM json_each(?1))
+     UNION ALL SELECT beside, text FROM outbox WHERE beside IN (SELECT value FROM json_each(?1))";
 
 /// The turns that notes come from.
 fn sources(transaction: &Transaction<'_>, notes: &[i64]) -> Result<BTreeSet<i64>, Failure> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 use crate::journal::{Inbound, TurnState, accept, transact};
-use crate::{Store, StoreError, limits};
+use crate::{Store, StoreError, limits, outbox};
 
 /// The channel that the turns of jobs come by.
 pub const JOB_CHANNEL: &str = "job";
@@ -270,6 +270,9 @@ impl Store {
         }
         let fired = self.run(move |connection| transact(connection, |transaction| fire(transaction, &firing))).await?;
         self.changed();
+        if matches!(fired, Fired::Said { .. }) {
+            self.sends();
+        }
         Ok(fired)
     }
 
@@ -357,9 +360,6 @@ const END_TURN: &str = "UPDATE turns SET state = 'failed', outcome = ?2, finishe
 
 const SAY: &str = "UPDATE turns SET state = 'done', outcome = ?2, finished = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE id = ?1";
 
-const SEND: &str = "INSERT INTO outbox (turn, session, channel, text)
-     SELECT ?1, id, channel, ?3 FROM sessions WHERE id = ?2 RETURNING id";
-
 const FIRED: &str = "UPDATE jobs SET last = ?2, turn = coalesce(?3, turn), pending = NULL,
          next = CASE WHEN ?4 THEN next ELSE ?5 END WHERE id = ?1";
 
@@ -376,9 +376,6 @@ const FORGET_TURNS: &str = "DELETE FROM inbox WHERE id IN (
              AND t.id <= (SELECT id FROM turns WHERE session = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)
              AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.turn = t.id AND o.sent IS NULL)
          ORDER BY t.id LIMIT ?3)";
-
-const TARGET: &str =
-    "INSERT INTO sessions (channel, name) VALUES (?1, ?2) ON CONFLICT (channel, name) DO UPDATE SET name = excluded.name RETURNING id";
 
 const FINISHED: &str = "UPDATE jobs SET failures = CASE WHEN ?2 THEN failures + 1 ELSE 0 END WHERE turn = ?1
      RETURNING failures, (SELECT s.id FROM sessions s WHERE s.channel = jobs.channel AND s.name = jobs.session)";
@@ -474,10 +471,10 @@ fn fire(transaction: &Transaction<'_>, firing: &Firing) -> Result<Fired, Failure
     if accepted.repeated {
         return Ok(Fired::NotDue);
     }
-    let target: i64 = transaction.prepare_cached(TARGET)?.query_row([&job.channel, &job.session], |row| row.get(0))?;
+    let target = outbox::session(transaction, &job.channel, &job.session)?;
     let fired = if *start == Start::Say {
         transaction.prepare_cached(SAY)?.execute(params![accepted.turn, job.text])?;
-        let outbound = transaction.prepare_cached(SEND)?.query_row(params![accepted.turn, target, job.text], |row| row.get(0))?;
+        let outbound = outbox::send(transaction, accepted.turn, Some(target), &job.text)?;
         note(RunState::Said, None, Some(accepted.turn))?;
         Fired::Said { outbound }
     } else {

@@ -1,4 +1,4 @@
-//! The journal: inbox, turns, steps, outbox. The only truth about progress.
+//! The journal: inbox, turns, steps. The only truth about progress. What goes out is in `outbox.rs`.
 //!
 //! It does not know what a step means; `kind` and `body` are the agent's. Only the view `messages`, for people, reads them.
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Failure;
+use crate::outbox::{self, Outbound};
 use crate::{Note, Store, StoreError, jobs, limits, notes};
 
 /// A message that came in.
@@ -19,6 +20,10 @@ pub struct Inbound {
     pub session: String,
     /// The platform's own id: the same id on the same channel is the same message. `None`: always a new message.
     pub platform_id: Option<String>,
+    /// The platform's id of the message, which its edits name; see [`Store::correct`].
+    pub message: Option<String>,
+    /// Who wrote it, where that is not the owner.
+    pub person: Option<String>,
     /// What was written.
     pub text: String,
     /// Text piped along with the message.
@@ -27,13 +32,6 @@ pub struct Inbound {
     pub parent: Option<i64>,
     /// What the task may do; the agent's record.
     pub task: Option<String>,
-}
-
-/// A message that is to go out to the session it answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outbound {
-    /// What to say.
-    pub text: String,
 }
 
 /// An inbound message is in the journal.
@@ -84,6 +82,10 @@ pub struct TurnRow {
     pub parent: Option<i64>,
     /// As [`Inbound::task`].
     pub task: Option<String>,
+    /// As [`Inbound::message`].
+    pub message: Option<String>,
+    /// As [`Inbound::person`].
+    pub person: Option<String>,
 }
 
 /// A step of a turn.
@@ -99,27 +101,6 @@ pub struct StepRow {
     pub body: Value,
 }
 
-/// A message to be sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutboundRow {
-    /// Number, ascending, never reused.
-    pub id: i64,
-    /// The turn it answers.
-    pub turn: i64,
-    /// Session.
-    pub session: i64,
-    /// The session's name.
-    pub session_name: String,
-    /// Channel.
-    pub channel: String,
-    /// What to say.
-    pub text: String,
-    /// When it was written; RFC 3339, UTC.
-    pub at: String,
-    /// The session that it comes from, where that is another one: a job's.
-    pub from: Option<String>,
-}
-
 /// The journal.
 impl Store {
     /// Commits a message: its session (made when new), the inbox row and an open turn, in one transaction.
@@ -130,8 +111,8 @@ impl Store {
         limits::check("channel", &inbound.channel, limits::NAME_BYTES)?;
         limits::check("session name", &inbound.session, limits::NAME_BYTES)?;
         limits::check("message", &inbound.text, limits::TEXT_BYTES)?;
-        if let Some(id) = &inbound.platform_id {
-            limits::check("platform id", id, limits::NAME_BYTES)?;
+        for (what, name) in [("platform id", &inbound.platform_id), ("message id", &inbound.message), ("person", &inbound.person)] {
+            limits::check(what, name.as_deref().unwrap_or_default(), limits::NAME_BYTES)?;
         }
         if let Some(data) = &inbound.data {
             limits::check("data", data, limits::TEXT_BYTES)?;
@@ -216,7 +197,7 @@ impl Store {
         if state == TurnState::Open {
             return Err(StoreError::NotAnEnding { turn });
         }
-        self.run(move |connection| {
+        let work = move |connection: &mut Connection| {
             transact(connection, |transaction| {
                 let ended = transaction.prepare_cached(FINISH)?.execute(params![turn, state.name(), outcome])?;
                 if ended == 0 {
@@ -227,35 +208,14 @@ impl Store {
                 }
                 let Some(job) = jobs::finished(transaction, turn, state)? else { return Ok(None) };
                 let Some(outbound) = outbound else { return Ok(None) };
-                let number = transaction.prepare_cached(SEND)?.query_row(params![turn, outbound.text, job], |row| row.get(0))?;
-                Ok(Some(number))
+                outbox::send(transaction, turn, job, &outbound.text).map(Some)
             })
-        })
-        .await
-    }
-
-    /// Marks a message as sent, with the platform's id for it if the platform gave one. Twice is harmless: the first stays.
-    pub async fn confirm(&self, outbound: i64, platform_id: Option<&str>) -> Result<(), StoreError> {
-        if let Some(id) = platform_id {
-            limits::check("platform id", id, limits::NAME_BYTES)?;
+        };
+        let number = self.run(work).await?;
+        if number.is_some() {
+            self.sends();
         }
-        let platform_id = platform_id.map(str::to_owned);
-        self.run(move |connection| match connection.prepare_cached(CONFIRM)?.execute(params![outbound, platform_id])? {
-            0 => Err(StoreError::NoSuchOutbound { id: outbound }.into()),
-            _ => Ok(()),
-        })
-        .await
-    }
-
-    /// Messages of a channel that are not confirmed, oldest first; at most [`limits::LIST_ROWS`].
-    pub async fn unsent(&self, channel: &str) -> Result<Vec<OutboundRow>, StoreError> {
-        let channel = channel.to_owned();
-        self.run(move |connection| outbounds(connection, UNSENT, params![channel, most(limits::LIST_ROWS)])).await
-    }
-
-    /// Messages of one session that are not confirmed, oldest first; at most [`limits::LIST_ROWS`].
-    pub async fn unsent_of(&self, session: i64) -> Result<Vec<OutboundRow>, StoreError> {
-        self.run(move |connection| outbounds(connection, UNSENT_OF, params![session, most(limits::LIST_ROWS)])).await
+        Ok(number)
     }
 
     /// The last `limit_turns` finished turns of a session with their steps, oldest first, undone turns left out.
@@ -295,7 +255,8 @@ impl Store {
 macro_rules! turn_sql {
     ($rest:literal) => {
         concat!(
-            "SELECT t.id, t.session, s.name, s.channel, i.text, i.data, i.at, t.state, t.outcome, t.parent, t.task
+            "SELECT t.id, t.session, s.name, s.channel, i.text, i.data, i.at, t.state, t.outcome, t.parent, t.task, i.message,
+                 i.person
              FROM turns t JOIN inbox i ON i.id = t.inbound JOIN sessions s ON s.id = t.session ",
             $rest
         )
@@ -322,7 +283,8 @@ const KNOWN_SESSION: &str = "UPDATE sessions SET last = strftime('%Y-%m-%dT%H:%M
 
 const NEW_SESSION: &str = "INSERT INTO sessions (channel, name) VALUES (?1, ?2) RETURNING id";
 
-const INBOUND: &str = "INSERT INTO inbox (session, channel, platform_id, text, data) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
+const INBOUND: &str = "INSERT INTO inbox (session, channel, platform_id, message, person, text, data)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id";
 
 const TURN: &str = "INSERT INTO turns (session, inbound, parent, task) VALUES (?1, ?2, ?3, ?4) RETURNING id";
 
@@ -334,28 +296,6 @@ const APPEND: &str = "INSERT INTO steps (turn, seq, kind, body)
 
 const FINISH: &str = "UPDATE turns SET state = ?2, outcome = ?3, finished = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
      WHERE id = ?1 AND finished IS NULL";
-
-const SEND: &str = "INSERT INTO outbox (turn, session, channel, text)
-     SELECT t.id, s.id, s.channel, ?2 FROM turns t JOIN sessions s ON s.id = coalesce(?3, t.session) WHERE t.id = ?1 RETURNING id";
-
-const CONFIRM: &str = "UPDATE outbox SET platform_id = coalesce(platform_id, ?2),
-     sent = coalesce(sent, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) WHERE id = ?1";
-
-macro_rules! unsent_sql {
-    ($of:literal) => {
-        concat!(
-            "SELECT o.id, o.turn, s.id, s.name, o.channel, o.text, o.at, CASE WHEN f.id <> s.id THEN f.name END
-             FROM outbox o JOIN sessions s ON s.id = o.session JOIN turns t ON t.id = o.turn JOIN sessions f ON f.id = t.session
-             WHERE ",
-            $of,
-            " = ?1 AND o.sent IS NULL ORDER BY o.id LIMIT ?2"
-        )
-    };
-}
-
-pub(crate) const UNSENT: &str = unsent_sql!("o.channel");
-
-pub(crate) const UNSENT_OF: &str = unsent_sql!("o.session");
 
 const UNDO: &str = "UPDATE turns SET undone = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
      WHERE id = (SELECT id FROM turns WHERE session = ?1 AND finished IS NOT NULL AND undone IS NULL ORDER BY id DESC LIMIT 1)
@@ -376,7 +316,7 @@ pub(crate) fn append_step(transaction: &Transaction<'_>, turn: i64, kind: &str, 
 }
 
 pub(crate) fn accept(transaction: &Transaction<'_>, inbound: &Inbound) -> Result<Accepted, Failure> {
-    let Inbound { channel, session, platform_id, text, data, parent, task } = inbound;
+    let Inbound { channel, session, platform_id, message, person, text, data, parent, task } = inbound;
     if let Some(platform_id) = platform_id {
         let accepted = transaction
             .prepare_cached(ACCEPTED)?
@@ -391,8 +331,8 @@ pub(crate) fn accept(transaction: &Transaction<'_>, inbound: &Inbound) -> Result
         Some(session) => session,
         None => transaction.prepare_cached(NEW_SESSION)?.query_row([channel, session], |row| row.get(0))?,
     };
-    let number: i64 =
-        transaction.prepare_cached(INBOUND)?.query_row(params![session, channel, platform_id, text, data], |row| row.get(0))?;
+    let values = params![session, channel, platform_id, message, person, text, data];
+    let number: i64 = transaction.prepare_cached(INBOUND)?.query_row(values, |row| row.get(0))?;
     let turn = transaction.prepare_cached(TURN)?.query_row(params![session, number, parent, task], |row| row.get(0))?;
     Ok(Accepted { turn, session, repeated: false })
 }
@@ -412,6 +352,8 @@ pub(crate) fn turns(connection: &Connection, sql: &str, params: impl Params) -> 
             outcome: row.get(8)?,
             parent: row.get(9)?,
             task: row.get(10)?,
+            message: row.get(11)?,
+            person: row.get(12)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -419,23 +361,6 @@ pub(crate) fn turns(connection: &Connection, sql: &str, params: impl Params) -> 
 
 fn with_steps(connection: &Connection, turn: TurnRow) -> Result<(TurnRow, Vec<StepRow>), Failure> {
     steps(connection, turn.id).map(|steps| (turn, steps))
-}
-
-fn outbounds(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<OutboundRow>, Failure> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params, |row| {
-        Ok(OutboundRow {
-            id: row.get(0)?,
-            turn: row.get(1)?,
-            session: row.get(2)?,
-            session_name: row.get(3)?,
-            channel: row.get(4)?,
-            text: row.get(5)?,
-            at: row.get(6)?,
-            from: row.get(7)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Rows of one listing as SQL wants them.

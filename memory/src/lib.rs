@@ -5,6 +5,7 @@
 //! out. It decides nothing either; what a step means is the agent's business.
 
 mod backup;
+mod channel;
 mod codes;
 mod conversation;
 mod database;
@@ -21,10 +22,14 @@ mod kept;
 pub mod limits;
 mod lock;
 mod notes;
+mod outbox;
 mod pieces;
 mod query;
 mod recall;
+mod said;
 mod schema;
+#[cfg(test)]
+mod schema_tests;
 mod session;
 mod skills;
 mod stats;
@@ -38,6 +43,7 @@ mod vocabulary;
 mod words;
 
 pub use backup::{CopyProgress, backup, looks_like_ours, restore};
+pub use channel::Corrected;
 pub use conversation::SummaryRow;
 pub use distilled::Fact;
 pub use embedder::Unembedded;
@@ -46,9 +52,10 @@ pub use error::StoreError;
 pub use files::{FileChange, KeptHash};
 pub use forget::{Forget, Forgotten, Place};
 pub use jobs::{Fired, Firing, JOB_CHANNEL, JobKind, JobRow, JobRunRow, Missed, NewJob, RunState, Start, job_session};
-pub use journal::{Accepted, Inbound, Outbound, OutboundRow, StepRow, TurnRow, TurnState};
+pub use journal::{Accepted, Inbound, StepRow, TurnRow, TurnState};
 pub use kept::{KeptNote, Source};
 pub use notes::{Note, NoteKind, NoteRow};
+pub use outbox::{Outbound, OutboundRow};
 pub use pieces::pieces;
 pub use recall::{Found, Search};
 pub use session::SessionRow;

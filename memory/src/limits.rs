@@ -17,7 +17,7 @@ pub const TEXT_BYTES: usize = 16 << 20;
 /// Bytes of a step's body as JSON. More is refused.
 pub const STEP_BYTES: usize = 16 << 20;
 
-/// Bytes of a name: channel, session, kind of step, platform id, note id, note key. More is refused.
+/// Bytes of a name: channel, session, kind of step, platform id, person, what a message is about, setting, note id, note key. More is refused.
 pub const NAME_BYTES: usize = 1 << 10;
 
 /// Bytes of a path. More is refused.
@@ -32,6 +32,18 @@ pub const NOTE_BYTES: usize = 1 << 20;
 /// Rows of one listing (open turns, turns of a conversation, unsent messages, sessions, notes). A longer list is cut there; ask
 /// again for the rest.
 pub const LIST_ROWS: usize = 1_000;
+
+/// Parts that one outgoing message is sent in: more than its text can need. More are refused.
+pub const PARTS: usize = 20_000;
+
+/// Updates that started no turn that are remembered, of all channels together; of more, the newest.
+pub const UPDATES: usize = 10_000;
+
+/// Settings of one channel. One more is refused.
+pub const SETTINGS: usize = 10_000;
+
+/// Bytes of a setting. More is refused.
+pub const SETTING_BYTES: usize = 64 << 10;
 
 /// Notes that stand in every new context. More can be pinned; the oldest this many stand there.
 pub const PINNED: usize = 50;

@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_vectors.sql"),
     include_str!("../migrations/0008_forget.sql"),
     include_str!("../migrations/0009_words.sql"),
+    include_str!("../migrations/0010_channels.sql"),
 ];
 
 /// Written into every database of ours by the first migration.

@@ -29,6 +29,7 @@ struct Thread {
     mailbox: Option<mpsc::Sender<Command>>,
     join: Option<JoinHandle<()>>,
     changed: watch::Sender<()>,
+    outgoing: watch::Sender<()>,
 }
 
 impl Drop for Thread {
@@ -60,14 +61,29 @@ impl Store {
         self.command(|database| database::check(&database.connection, &database.path)).await
     }
 
-    /// Tells of new messages and changed jobs: whoever runs them waits for this instead of looking again and again.
+    /// Tells of new or corrected messages and changed jobs: whoever runs them waits for this instead of looking again and again.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<()> {
         self.thread.changed.subscribe()
     }
 
+    /// Wakes those who wait for [`Store::changes`], as after a step that lets a turn go on.
+    pub fn tell_of_change(&self) {
+        self.changed();
+    }
+
     pub(crate) fn changed(&self) {
         self.thread.changed.send_replace(());
+    }
+
+    /// Tells of new messages in the outbox: whoever delivers them waits for this.
+    #[must_use]
+    pub fn outgoing(&self) -> watch::Receiver<()> {
+        self.thread.outgoing.subscribe()
+    }
+
+    pub(crate) fn sends(&self) {
+        self.thread.outgoing.send_replace(());
     }
 
     fn start(mut database: Database) -> Result<Self, StoreError> {
@@ -81,7 +97,8 @@ impl Store {
                 }
             })
             .map_err(|error| StoreError::Database { path, reason: error.to_string() })?;
-        Ok(Self { thread: Arc::new(Thread { mailbox: Some(mailbox), join: Some(join), changed: watch::Sender::new(()) }) })
+        let (changed, outgoing) = (watch::Sender::new(()), watch::Sender::new(()));
+        Ok(Self { thread: Arc::new(Thread { mailbox: Some(mailbox), join: Some(join), changed, outgoing }) })
     }
 
     /// Runs `work` on the memory thread, after what was asked for before. Waits while the mailbox is full.

@@ -36,8 +36,9 @@ async fn costs(store: &Store, Accepted { turn, session, .. }: Accepted) -> Vec<i
                 cost(connection, journal::ONE_TURN, params![turn]),
                 cost(connection, journal::OPEN_TURNS, params![None::<String>, 10]),
                 cost(connection, journal::ACCEPTED, params!["terminal", "17"]),
-                cost(connection, journal::UNSENT, params!["terminal", 10]),
-                cost(connection, journal::UNSENT_OF, params![session, 10]),
+                cost(connection, outbox::UNSENT, params!["terminal", 10]),
+                cost(connection, outbox::UNSENT_OF, params![session, 10]),
+                cost(connection, outbox::ABOUT, params!["terminal", "x"]),
                 cost(connection, journal::TURNS_AFTER, params![session, 0, 10]),
                 cost(connection, journal::TURNS_AFTER, params![session, turn - 40, 10]),
             ])

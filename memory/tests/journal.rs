@@ -57,11 +57,13 @@ async fn one_turn_from_message_to_confirmation() {
     let store = Store::in_memory().unwrap();
     let mut message = inbound("telegram", "anna", Some("7"), "what is in it?");
     message.data = Some("line\n".into());
+    (message.message, message.person) = (Some("m1".into()), Some("4711".into()));
     let Accepted { turn, session, .. } = store.accept(message).await.unwrap();
     let row = store.turn(turn).await.unwrap().unwrap();
     assert_eq!((row.id, row.session, row.state, row.outcome), (turn, session, TurnState::Open, None));
     assert_eq!((row.channel.as_str(), row.session_name.as_str()), ("telegram", "anna"));
     assert_eq!((row.text.as_str(), row.data.as_deref()), ("what is in it?", Some("line\n")));
+    assert_eq!((row.message.as_deref(), row.person.as_deref()), (Some("m1"), Some("4711")));
     assert_eq!((row.at.len(), &row.at[10..11], &row.at[23..]), (24, "T", "Z"));
 
     assert_eq!(store.append(turn, "intent", json!({"z": 1, "a": [2.5, null]})).await, Ok(1));
@@ -80,13 +82,16 @@ async fn one_turn_from_message_to_confirmation() {
     let unsent = store.unsent("telegram").await.unwrap();
     let expected = OutboundRow {
         id,
-        turn,
+        turn: Some(turn),
         session,
         session_name: "anna".into(),
         channel: "telegram".into(),
         text: "a line".into(),
         at: unsent[0].at.clone(),
         from: None,
+        about: None,
+        platform_id: None,
+        message: Some("m1".into()),
     };
     assert_eq!(unsent, [expected]);
     assert_eq!(store.unsent_of(session).await.unwrap(), unsent);

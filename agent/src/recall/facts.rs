@@ -57,7 +57,7 @@ impl Agent {
     async fn distil_session(&self, turn: i64, upto: i64) -> Result<bool, AgentError> {
         let (events, _) = tokio::sync::mpsc::channel(1);
         let (row, steps) = (self.turn(turn).await?, self.steps(turn).await?);
-        let mut run = Run::new(self, row, steps, &events, self.deadline());
+        let mut run = Run::new(self, row, steps, &events, self.deadline().into());
         let mut new: Vec<Past> = run.history().await?.iter().filter(|(row, _)| row.id > upto).cloned().collect();
         new.push((run.turn.clone(), run.steps.clone()));
         let said: String = new.iter().map(|(row, _)| row.text.clone() + "\n").collect();

@@ -1,14 +1,14 @@
 //! A conversation at the terminal: reads messages and commands, runs turns.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
-use agent::memory::Inbound;
 use agent::{Agent, AgentError};
 
 use super::approver::Approver;
 use super::command::{Action, help, parse};
+use super::host::Host;
 use super::input::{Input, Line, Prompt};
 use super::printer::Printer;
 use super::settings::{Approve, Interrupt, Screen};
@@ -16,7 +16,8 @@ use super::tool_lines::one_line;
 use super::tty::KeepMode;
 use super::turn::{DeliverError, Ended, TurnError, deliver_unsent, run_turn};
 use super::visible::visible_exact;
-use super::{CHANNEL, commands, memory, session};
+use super::{commands, memory};
+use crate::socket::TurnLimits;
 
 const CYAN: &str = "\x1b[36m";
 const PLAIN: &str = "\x1b[0m";
@@ -59,7 +60,7 @@ pub enum ChatError {
 
 /// Holds a conversation until Ctrl-D, `/quit` or the end of the input. An unfinished turn of the session is finished before
 /// anything new is run. What fails within a turn is shown and does not end the chat.
-pub async fn chat(agent: &Agent, options: ChatOptions, interrupt: &Interrupt) -> Result<(), ChatError> {
+pub async fn chat<'a>(host: impl Into<Host<'a>>, options: ChatOptions, interrupt: &Interrupt) -> Result<(), ChatError> {
     let ChatOptions { session, approve, history_file, screen, stdin_is_terminal, undo_files } = options;
     // However the chat ends, the terminal is left as it was found.
     let _mode = if stdin_is_terminal { KeepMode::new() } else { None };
@@ -68,7 +69,7 @@ pub async fn chat(agent: &Agent, options: ChatOptions, interrupt: &Interrupt) ->
         false => Input::lines(io::BufReader::new(io::stdin())),
     };
     let mut chat = Chat {
-        agent,
+        host: host.into(),
         session,
         history_file,
         approver: Approver::new(approve, &screen),
@@ -82,7 +83,7 @@ pub async fn chat(agent: &Agent, options: ChatOptions, interrupt: &Interrupt) ->
 
 /// A conversation that is being held.
 pub(super) struct Chat<'a, O, E> {
-    pub(super) agent: &'a Agent,
+    pub(super) host: Host<'a>,
     pub(super) session: String,
     pub(super) history_file: PathBuf,
     pub(super) approver: Approver,
@@ -95,28 +96,31 @@ pub(super) struct Chat<'a, O, E> {
 impl<O: Write, E: Write> Chat<'_, O, E> {
     pub(super) async fn hold(&mut self) -> Result<(), ChatError> {
         if self.input.is_editor() {
-            let model = &self.agent.engine().info().name;
+            let model = match self.host.model() {
+                "" => "being loaded",
+                model => model,
+            };
             let greeting = format!("model {model} · session {} · /help lists the commands", self.session);
             self.printer.notice(&greeting).map_err(ChatError::Output)?;
         }
         self.catch_up().await?;
         loop {
-            let action = match self.next_line().await? {
+            let (action, line) = match self.next_line().await? {
                 Line::End => break,
                 Line::Cleared => continue,
-                Line::Refused(why) => Action::Unknown(why),
+                Line::Refused(why) => (Action::Unknown(why), String::new()),
                 Line::Text { text, warning } => {
                     if let Some(warning) = warning {
                         self.printer.notice(&warning).map_err(ChatError::Output)?;
                     }
-                    parse(&text)
+                    (parse(&text), text)
                 }
             };
             match action {
                 Action::Quit => break,
                 Action::Say(text) if text.is_empty() => {}
                 Action::Say(text) => self.say(text).await?,
-                command => self.command(command).await?,
+                command => self.command(command, &line).await?,
             }
         }
         self.printer.finish().map_err(ChatError::Output)
@@ -142,19 +146,18 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
 
     /// A message: the journal has it before anything is done with it.
     async fn say(&mut self, text: String) -> Result<(), ChatError> {
-        let inbound = Inbound { channel: CHANNEL.into(), session: self.session.clone(), text, ..Inbound::default() };
-        let accepted = match self.agent.accept(inbound).await {
-            Ok(accepted) => accepted,
+        let turn = match self.host.accept(&self.session, text, None, TurnLimits::default()).await {
+            Ok(turn) => turn,
             Err(error) => return self.told(Err(error.into())),
         };
         // A full disk may have left an earlier one open in this very chat.
-        let finished = self.finish_open(Some(accepted.turn)).await;
+        let finished = self.finish_open(Some(turn)).await;
         self.told(finished)?;
-        self.turn(accepted.turn, &self.approver.clone()).await
+        self.turn(turn, &self.approver.clone()).await
     }
 
     async fn turn(&mut self, turn: i64, approver: &Approver) -> Result<(), ChatError> {
-        match run_turn(self.agent, turn, &mut self.printer, approver, self.interrupt).await {
+        match run_turn(self.host, turn, &mut self.printer, approver, self.interrupt).await {
             Ok(Ended::Finished(_)) => Ok(()),
             Ok(Ended::Waiting(_)) => Ok(()),
             Ok(Ended::Stopped) => self.printer.notice("stopped").map_err(ChatError::Output),
@@ -166,8 +169,8 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
 
     /// Shows what the session has not been told, and finishes what it has not finished.
     async fn catch_up(&mut self) -> Result<(), ChatError> {
-        deliver_unsent(self.agent, &self.session, &mut self.printer).await.map_err(|error| match error {
-            DeliverError::Store(error) => ChatError::Agent(error.into()),
+        deliver_unsent(self.host, &self.session, &mut self.printer).await.map_err(|error| match error {
+            DeliverError::Agent(error) => ChatError::Agent(error),
             DeliverError::Output(error) => ChatError::Output(error),
         })?;
         self.finish_open(None).await
@@ -176,12 +179,12 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
     /// Tries once to finish each unfinished turn of the session that is older than `new`, since it is a part of what `new`
     /// goes on from. One that fails and stays open keeps nothing waiting; `/stop` gives it up.
     async fn finish_open(&mut self, new: Option<i64>) -> Result<(), ChatError> {
-        let open = session::open_turns(self.agent, &self.session).await.map_err(AgentError::from)?;
+        let open = self.host.open_turns(&self.session).await?;
         let approver = self.approver.for_resumed();
-        for row in open.iter().filter(|row| new.is_none_or(|new| row.id < new)) {
-            let text = format!("finishing what was interrupted (Ctrl-C stops it): {}", one_line(&row.text));
+        for (turn, text) in open.iter().filter(|(turn, _)| new.is_none_or(|new| *turn < new)) {
+            let text = format!("finishing what was interrupted (Ctrl-C stops it): {}", one_line(text));
             self.printer.notice(&text).map_err(ChatError::Output)?;
-            self.turn(row.id, &approver).await?;
+            self.turn(*turn, &approver).await?;
         }
         Ok(())
     }
@@ -194,43 +197,25 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
         }
     }
 
-    async fn command(&mut self, command: Action) -> Result<(), ChatError> {
-        let text = match command {
-            Action::Help => Ok(help()),
-            Action::Unknown(why) => Ok(why),
-            Action::Approve(mode) => Ok(self.approve(&mode)),
-            Action::Model => Ok(commands::model(self.agent)),
-            Action::Sessions => commands::sessions(self.agent, &self.session).await,
-            Action::Memory(query) => memory::memory(self.agent, &self.history_file, &query).await,
-            Action::Pin(rule) => commands::pin(self.agent, &rule).await,
-            Action::Tasks(which) => commands::tasks(self.agent, &which).await,
-            Action::Approvals => commands::approvals(self.agent).await,
-            Action::Context => commands::context(self.agent, &self.session).await,
-            Action::Stop => commands::stop(self.agent, &self.session).await,
-            Action::Undo => commands::undo(self.agent, &self.session, &self.undo_files).await,
-            Action::New(name) => return self.switch(commands::new_session(self.agent, name).await).await,
-            Action::Session(name) => return self.switch(commands::find_session(self.agent, name).await).await,
-            Action::Say(_) | Action::Quit => return Ok(()),
+    async fn command(&mut self, command: Action, line: &str) -> Result<(), ChatError> {
+        let said = match (command, self.host) {
+            (Action::Help, _) => Ok((help(), None)),
+            (Action::Unknown(why), _) => Ok((why, None)),
+            (Action::Approve(mode), _) => Ok((self.approve(&mode), None)),
+            (command, Host::Own(agent)) => carry_out(agent, &self.session, command, &self.undo_files, &self.history_file).await,
+            (_, Host::Served(client)) => Host::said(client, &self.session, line).await,
         };
-        match text {
-            Ok(text) => self.printer.say(&text).map_err(ChatError::Output),
-            Err(error) => self.printer.complain(&error.to_string()).map_err(ChatError::Output),
+        let (text, session) = match said {
+            Ok(said) => said,
+            Err(error) => return self.printer.complain(&error.to_string()).map_err(ChatError::Output),
+        };
+        self.printer.say(&text).map_err(ChatError::Output)?;
+        if let Some(session) = session {
+            self.session = session;
+            let caught_up = self.catch_up().await;
+            return self.told(caught_up);
         }
-    }
-
-    /// Goes on with another session, or says why not.
-    async fn switch(&mut self, session: Result<Result<String, String>, AgentError>) -> Result<(), ChatError> {
-        match session {
-            Ok(Ok(name)) => {
-                self.session = name;
-                let text = format!("session {}", self.session);
-                self.printer.say(&text).map_err(ChatError::Output)?;
-                let caught_up = self.catch_up().await;
-                self.told(caught_up)
-            }
-            Ok(Err(why)) => self.printer.say(&why).map_err(ChatError::Output),
-            Err(error) => self.printer.complain(&error.to_string()).map_err(ChatError::Output),
-        }
+        Ok(())
     }
 
     fn approve(&mut self, mode: &str) -> String {
@@ -244,6 +229,55 @@ impl<O: Write, E: Write> Chat<'_, O, E> {
             }
             Err(error) => error.to_string(),
         }
+    }
+}
+
+/// Carries out the command in `line` of a chat of `session`: what it says, and the session to go on with.
+///
+/// # Errors
+/// The journal's.
+pub async fn carry_out_line(
+    agent: &Agent,
+    session: &str,
+    line: &str,
+    undo_files: &UndoFiles,
+    history: &Path,
+) -> Result<(String, Option<String>), AgentError> {
+    carry_out(agent, session, parse(line), undo_files, history).await
+}
+
+async fn carry_out(
+    agent: &Agent,
+    session: &str,
+    command: Action,
+    undo_files: &UndoFiles,
+    history: &Path,
+) -> Result<(String, Option<String>), AgentError> {
+    let text = match command {
+        Action::Help => help(),
+        Action::Unknown(why) => why,
+        Action::Model => commands::model(agent),
+        Action::Sessions => commands::sessions(agent, session).await?,
+        Action::Memory(query) => memory::memory(agent, history, &query).await?,
+        Action::Pin(rule) => commands::pin(agent, &rule).await?,
+        Action::Tasks(which) => commands::tasks(agent, &which).await?,
+        Action::Approvals => commands::approvals(agent).await?,
+        Action::Context => commands::context(agent, session).await?,
+        Action::Stop => commands::stop(agent, session).await?,
+        Action::Undo => commands::undo(agent, session, undo_files).await?,
+        Action::New(name) => return Ok(switched(commands::new_session(agent, name).await?)),
+        Action::Session(name) => return Ok(switched(commands::find_session(agent, name).await?)),
+        // These are the chat's own.
+        Action::Approve(_) | Action::Say(_) | Action::Quit => String::new(),
+    };
+    Ok((text, None))
+}
+
+/// What is said of going on with another session, and its name; or why not.
+fn switched(session: Result<String, String>) -> (String, Option<String>) {
+    match session {
+        Ok(name) => (format!("session {name}"), Some(name)),
+        Err(why) => (why, None),
     }
 }
 

@@ -19,7 +19,7 @@ async fn chatted(agent: &Agent, approver: Approver, lines: &str) -> (String, Str
     let printer = Printer::new(SCREEN, Vec::new(), Vec::new());
     let input = Input::lines(lines).unwrap();
     let mut chat = Chat {
-        agent,
+        host: agent.into(),
         session: "main".into(),
         history_file: "none".into(),
         approver,

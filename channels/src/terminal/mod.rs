@@ -9,6 +9,7 @@ mod chat;
 mod command;
 mod commands;
 mod editor;
+mod host;
 mod input;
 mod memory;
 mod printer;
@@ -25,7 +26,8 @@ mod visible;
 
 pub use approver::Approver;
 pub use ask::question_text;
-pub use chat::{ChatError, ChatOptions, UndoFiles, chat};
+pub use chat::{ChatError, ChatOptions, UndoFiles, carry_out_line, chat};
+pub use host::Host;
 pub use memory::forget_typed;
 pub use printer::Printer;
 pub use session::{check_session_name, open_turns};

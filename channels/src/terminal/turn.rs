@@ -2,15 +2,14 @@
 
 use std::io::{self, Write};
 
-use agent::memory::StoreError;
-use agent::{Agent, AgentError, Answer, Event, Failure, Outcome, Question, TurnResult};
+use agent::{AgentError, Answer, Event, Failure, Outcome, Question, TurnResult};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::CHANNEL;
 use super::approver::{Approver, Way};
+use super::host::Host;
 use super::printer::Printer;
-use super::session;
 use super::settings::{Format, Interrupt};
 use super::status::TICK;
 use super::tool_lines::{call_line, one_line};
@@ -50,7 +49,7 @@ pub enum TurnError {
 pub enum DeliverError {
     /// The journal could not be read or written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Agent(#[from] AgentError),
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -61,22 +60,23 @@ type Asking = (Question, oneshot::Sender<Option<Answer>>);
 
 /// Runs `turn` to its end and shows all of it, the result or the error included. Ctrl-C stops it. When nobody reads the
 /// output any more the turn goes on without being shown.
-pub async fn run_turn<O: Write, E: Write>(
-    agent: &Agent,
+pub async fn run_turn<'a, O: Write, E: Write>(
+    host: impl Into<Host<'a>>,
     turn: i64,
     printer: &mut Printer<O, E>,
     approver: &Approver,
     interrupt: &Interrupt,
 ) -> Result<Ended, TurnError> {
+    let host = host.into();
     let mut view = View { printer, broken: None };
-    let ended = match watch(agent, turn, &mut view, approver, interrupt).await {
-        Ok(Some(Outcome::Finished(result))) => finished(agent, *result, &mut view).await,
+    let ended = match watch(host, turn, &mut view, approver, interrupt).await {
+        Ok(Some(Outcome::Finished(result))) => finished(host, *result, &mut view).await,
         Ok(Some(Outcome::Waiting(question))) => Ok(waiting(*question, &mut view)),
-        Ok(None) => stopped(agent, turn, &mut view).await,
+        Ok(None) => stopped(host, turn, &mut view).await,
         Err(error) => Err(error),
     };
     if let Err(error) = &ended {
-        failed(agent, error, &mut view).await;
+        failed(host, error, &mut view).await;
     }
     match view.broken {
         Some(error) => Err(TurnError::Output { error, ended: Box::new(ended) }),
@@ -85,15 +85,18 @@ pub async fn run_turn<O: Write, E: Write>(
 }
 
 /// Shows the replies of `session` that were finished and never shown, as after a crash or a closed output; text format only.
-pub async fn deliver_unsent<O: Write, E: Write>(agent: &Agent, session: &str, printer: &mut Printer<O, E>) -> Result<(), DeliverError> {
+pub async fn deliver_unsent<'a, O: Write, E: Write>(
+    host: impl Into<Host<'a>>,
+    session: &str,
+    printer: &mut Printer<O, E>,
+) -> Result<(), DeliverError> {
     if printer.screen().format != Format::Text {
         return Ok(()); // they are no events of what runs now; they wait
     }
-    let Some(session) = session::find(agent, session).await? else { return Ok(()) };
-    let store = agent.store();
+    let host = host.into();
     loop {
         // A page; confirmed ones are not in the next.
-        let unsent = store.unsent_of(session.id).await?;
+        let unsent = host.unsent(session).await?;
         if unsent.is_empty() {
             return Ok(());
         }
@@ -106,7 +109,7 @@ pub async fn deliver_unsent<O: Write, E: Write>(agent: &Agent, session: &str, pr
             // Where a script reads, only the reply that it asked for goes.
             let shown = if printer.screen().stdout_is_terminal { printer.say(&row.text) } else { printer.notice(&row.text) };
             shown.map_err(DeliverError::Output)?;
-            store.confirm(row.id, None).await?;
+            host.confirm(row.id).await?;
         }
     }
 }
@@ -142,18 +145,18 @@ impl<O: Write, E: Write> View<'_, O, E> {
     }
 
     /// A message counts as sent if it has been shown.
-    async fn confirm(&self, agent: &Agent, outbound: Option<i64>) -> Result<(), AgentError> {
+    async fn confirm(&self, host: Host<'_>, outbound: Option<i64>) -> Result<(), AgentError> {
         if let (None, Some(outbound)) = (&self.broken, outbound) {
-            agent.store().confirm(outbound, None).await?;
+            host.confirm(outbound).await?;
         }
         Ok(())
     }
 }
 
-async fn finished<O: Write, E: Write>(agent: &Agent, result: TurnResult, view: &mut View<'_, O, E>) -> Result<Ended, AgentError> {
+async fn finished<O: Write, E: Write>(host: Host<'_>, result: TurnResult, view: &mut View<'_, O, E>) -> Result<Ended, AgentError> {
     let result = Box::new(result);
     view.event(&Event::Result(result.clone()));
-    view.confirm(agent, result.outbound).await?;
+    view.confirm(host, result.outbound).await?;
     Ok(Ended::Finished(result))
 }
 
@@ -165,29 +168,25 @@ fn waiting<O: Write, E: Write>(question: Question, view: &mut View<'_, O, E>) ->
     Ended::Waiting(Box::new(question))
 }
 
-async fn stopped<O: Write, E: Write>(agent: &Agent, turn: i64, view: &mut View<'_, O, E>) -> Result<Ended, AgentError> {
-    match agent.stop(turn).await {
-        // It may have finished in the last moment.
-        Ok(()) | Err(AgentError::Store(StoreError::TurnFinished { .. })) => {}
-        Err(error) => return Err(error),
-    }
+async fn stopped<O: Write, E: Write>(host: Host<'_>, turn: i64, view: &mut View<'_, O, E>) -> Result<Ended, AgentError> {
+    host.stop(turn).await?;
     view.event(&Event::Error { code: Failure::Stopped.code().to_owned(), message: Failure::Stopped.sentence().to_owned() });
     Ok(Ended::Stopped)
 }
 
-async fn failed<O: Write, E: Write>(agent: &Agent, error: &AgentError, view: &mut View<'_, O, E>) {
+async fn failed<O: Write, E: Write>(host: Host<'_>, error: &AgentError, view: &mut View<'_, O, E>) {
     let message = error.to_string();
     view.event(&Event::Error { code: error.code().to_owned(), message: message.clone() });
     view.show(|printer| printer.complain(&message));
     if let AgentError::Engine(_, outbound) = error {
         // If it cannot be confirmed it is shown once more; what matters now is why the turn failed.
-        let _ = view.confirm(agent, *outbound).await;
+        let _ = view.confirm(host, *outbound).await;
     }
 }
 
 /// Drives the turn and shows its events; `None`: Ctrl-C. What ran is dropped then, which stops it.
 async fn watch<O: Write, E: Write>(
-    agent: &Agent,
+    host: Host<'_>,
     turn: i64,
     view: &mut View<'_, O, E>,
     approver: &Approver,
@@ -195,7 +194,7 @@ async fn watch<O: Write, E: Write>(
 ) -> Result<Option<Outcome>, AgentError> {
     let (events, mut shown) = mpsc::channel(EVENTS);
     let (questions, mut asked): (mpsc::Sender<Asking>, _) = mpsc::channel(1);
-    let drive = agent.drive(turn, &events, async |question: &Question| {
+    let drive = host.drive(turn, &events, async |question: &Question| {
         let (reply, answer) = oneshot::channel();
         // Nothing comes back only when this very future is about to be dropped.
         let _ = questions.send((question.clone(), reply)).await;
@@ -221,7 +220,7 @@ async fn watch<O: Write, E: Write>(
                     Ok(answer) => drop(reply.send(answer)),
                     Err(Interrupted) => {
                         // Ctrl-C at a question is a no, too.
-                        agent.answer(&question, Answer::no(CHANNEL)).await?;
+                        host.refuse(&question).await?;
                         return Ok(None);
                     }
                 }
