@@ -7,6 +7,7 @@ pub mod desk;
 pub mod live;
 mod retell;
 pub mod socket;
+pub mod telegram;
 pub mod terminal;
 
 pub use desk::{Desk, State};
