@@ -136,11 +136,10 @@ impl Default for Health {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings() -> Settings {
-        Settings {
+impl Settings {
+    /// One owner, 1, and nothing else.
+    pub(super) fn for_tests() -> Self {
+        Self {
             token: "12:secret".into(),
             api_url: "https://api.telegram.org".parse().unwrap(),
             proxy: Some("http://u:secret@proxy:1".parse().unwrap()),
@@ -151,18 +150,23 @@ mod tests {
             media_bytes: MEDIA_BYTES,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn secrets_are_not_shown() {
-        assert_eq!(format!("{:?}", settings()), "Settings { owners: [1], groups: [], .. }");
+        assert_eq!(format!("{:?}", Settings::for_tests()), "Settings { owners: [1], groups: [], .. }");
         let webhook = Webhook { url: "https://a.example/x".parse().unwrap(), listen: ([127, 0, 0, 1], 80).into(), secret: "secret".into() };
         assert!(!format!("{webhook:?}").contains("secret"));
     }
 
     #[test]
     fn owners_and_groups_change_nothing_else() {
-        let other = Settings { owners: vec![2], groups: vec![Group { id: -5, when: When::Always }], ..settings() };
-        assert!(settings().is_same_way(&other));
-        assert!(!settings().is_same_way(&Settings { token: "13:x".into(), ..settings() }));
+        let other = Settings { owners: vec![2], groups: vec![Group { id: -5, when: When::Always }], ..Settings::for_tests() };
+        assert!(Settings::for_tests().is_same_way(&other));
+        assert!(!Settings::for_tests().is_same_way(&Settings { token: "13:x".into(), ..Settings::for_tests() }));
     }
 }
