@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use agent::AgentError;
 use agent::memory::{Inbound, StoreError};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::api::Api;
 use super::media::Shelf;
@@ -35,12 +35,12 @@ pub(super) struct Intake {
     pub(super) settings: watch::Receiver<Settings>,
     pub(super) hooks: Arc<Hooks>,
     pub(super) parcels: Parcels,
-    pub(super) pairing: Mutex<Pairing>,
-    pub(super) strangers: Mutex<Strangers>,
+    pairing: Mutex<Pairing>,
+    strangers: Mutex<Strangers>,
     /// What stops have ended ahead of their turn, by update.
-    pub(super) early: Mutex<HashMap<String, usize>>,
+    early: Mutex<HashMap<String, usize>>,
     /// Told when somebody has become an owner.
-    pub(super) paired: tokio::sync::Notify,
+    pub(super) paired: Notify,
 }
 
 /// Whether the same may succeed later, so that the update must wait; otherwise it is skipped.
@@ -59,6 +59,21 @@ pub(super) fn passes(error: &AgentError) -> bool {
 }
 
 impl Intake {
+    pub(super) fn new(desk: Desk, api: Api, me: Me, settings: watch::Receiver<Settings>, hooks: Arc<Hooks>, parcels: Parcels) -> Self {
+        Self {
+            desk,
+            api,
+            me,
+            settings,
+            hooks,
+            parcels,
+            pairing: Mutex::default(),
+            strangers: Mutex::default(),
+            early: Mutex::default(),
+            paired: Notify::new(),
+        }
+    }
+
     /// Takes an update in. When this returns it may be acknowledged, or the error [`passes`] and it may not.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! What is written in a place after such a message waits behind it: the order within a chat is kept.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -182,7 +183,7 @@ fn first_message(line: &[Waiting], now: Instant) -> First {
 }
 
 /// Makes turns of what waits, for as long as it is polled.
-pub(super) async fn work(intake: Arc<Intake>) {
+pub(super) async fn work(intake: Arc<Intake>) -> Infallible {
     let mut running: JoinSet<Place> = JoinSet::new();
     let mut busy: Vec<Place> = Vec::new();
     loop {
