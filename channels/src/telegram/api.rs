@@ -15,13 +15,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use teloxide_core::requests::Payload;
-use teloxide_core::types::{Update, UpdateKind};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::Url;
 
 pub use super::errors::ApiError;
 use super::errors::result;
 use super::pace::Pace;
+use super::place::Place;
 
 /// For a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -64,34 +64,6 @@ struct Shared {
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Api").field("url", &self.shared.url.as_str()).finish_non_exhaustive()
-    }
-}
-
-/// Where a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// The chat.
-    pub chat: i64,
-    /// Its topic.
-    pub topic: Option<i64>,
-}
-
-impl Place {
-    /// Of a session's name: `CHAT[:TOPIC][#N]`.
-    #[must_use]
-    pub fn of(session: &str) -> Option<Self> {
-        let place = session.split_once('#').map_or(session, |(place, _)| place);
-        let (chat, topic) = match place.split_once(':') {
-            Some((chat, topic)) => (chat, Some(topic.parse().ok()?)),
-            None => (place, None),
-        };
-        Some(Self { chat: chat.parse().ok()?, topic })
-    }
-
-    /// Whether it is a chat with one person.
-    #[must_use]
-    pub fn is_private(self) -> bool {
-        self.chat > 0
     }
 }
 
@@ -166,16 +138,16 @@ impl Api {
         self.post(method, fields, CALL).await
     }
 
-    /// The updates from `offset` on, of the kinds that are named; those before it are acknowledged. Waits up to `wait` for the first. What
-    /// teloxide cannot read is [`UpdateKind::Error`] with all that came.
+    /// The updates from `offset` on as they came, of the kinds that are named; those before it are acknowledged. Waits up to `wait` for the
+    /// first.
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub async fn get_updates(&self, offset: i64, wait: Duration, allowed: &[&str]) -> Result<Vec<Update>, ApiError> {
+    pub async fn get_updates(&self, offset: i64, wait: Duration, allowed: &[&str]) -> Result<Vec<Value>, ApiError> {
         let fields = json!({ "offset": offset, "timeout": wait.as_secs(), "allowed_updates": allowed });
         let result = self.post("getUpdates", &fields, wait + POLL_MORE).await?;
         let Value::Array(all) = result else { return Err(ApiError::Server("updates that are no list".into())) };
-        Ok(all.into_iter().filter_map(update).collect())
+        Ok(all)
     }
 
     /// Sends a text; its number.
@@ -354,16 +326,6 @@ fn place_fields(to: Place) -> Value {
         Some(topic) => json!({ "chat_id": to.chat, "message_thread_id": topic }),
         None => json!({ "chat_id": to.chat }),
     }
-}
-
-/// An update without a number could not be acknowledged; there is none.
-fn update(raw: Value) -> Option<Update> {
-    // teloxide reads only text: its keys are borrowed from there.
-    let mut update: Update = serde_json::from_str(&raw.to_string()).ok()?;
-    if let UpdateKind::Error(all) = &mut update.kind {
-        *all = raw;
-    }
-    Some(update)
 }
 
 fn parsed<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use agent::memory::{Store, StoreError};
-use agent::{Answer, Question, Scope, Step, parse_steps, questions};
+use agent::{Answer, Question, Step, parse_steps, questions};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -234,18 +234,6 @@ pub(super) async fn replied(desk: &Desk, chat: i64, message: i64, text: &str, us
     let Some(answer) = parse_answer(text, question.rule.is_some()).filter(|_| !text.trim().is_empty()) else { return Ok(false) };
     desk.answer(&question, Answer { by: by(user), ..answer }).await?;
     Ok(true)
-}
-
-/// For [`call::Choice`]: kept here so that a change of scope is seen where it is recorded.
-impl call::Choice {
-    fn answer(self, by: String) -> Answer {
-        match self {
-            Self::Once => Answer::yes(by),
-            Self::Session => Answer { scope: Scope::Session, ..Answer::yes(by) },
-            Self::Always => Answer { scope: Scope::Always, ..Answer::yes(by) },
-            Self::No => Answer::no(by),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,17 @@ pub(super) enum Choice {
     No,
 }
 
+impl Choice {
+    pub(super) fn answer(self, by: String) -> Answer {
+        match self {
+            Self::Once => Answer::yes(by),
+            Self::Session => Answer { scope: Scope::Session, ..Answer::yes(by) },
+            Self::Always => Answer { scope: Scope::Always, ..Answer::yes(by) },
+            Self::No => Answer::no(by),
+        }
+    }
+}
+
 /// Exactly what would run. What the message is too small for is counted in bytes and stands in the file.
 pub(super) fn shown(question: &Question) -> Shown {
     let arguments = arguments(question);
@@ -75,7 +86,7 @@ fn exact_line(text: &str) -> String {
 
 /// The message with each text cut at `most` units, and other lines at [`LINE`].
 fn page(question: &Question, arguments: &[(String, String)], most: usize) -> String {
-    let line = most.min(LINE).max(if most == usize::MAX { usize::MAX } else { 0 });
+    let line = if most == usize::MAX { most } else { most.min(LINE) };
     let tool = escape(&cut(&exact_line(&question.tool), line));
     let reason = escape(&cut(&visible_exact(&question.reason), line));
     let mut out = format!("<b>{tool}</b> needs your approval: {reason}\n");
