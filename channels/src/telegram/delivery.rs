@@ -18,6 +18,9 @@ use crate::desk::Desk;
 /// The pause before something is written again that could not be written.
 const WRITE_PAUSE: Duration = Duration::from_secs(2);
 
+/// The name of the file with a whole call.
+const FILE: &str = "call.txt";
+
 /// Times that a message is tried which Telegram refuses for a reason that we do not know; then it is given up.
 const REFUSALS: u32 = 3;
 
@@ -62,6 +65,12 @@ enum Part {
     Ask(Box<Ask>),
 }
 
+/// What one request sends.
+enum What<'a> {
+    Text(Text<'a>),
+    File(&'a [u8]),
+}
+
 impl Delivery {
     pub(super) async fn run(self) -> Ended {
         if let Some(turn) = self.row.turn {
@@ -101,9 +110,9 @@ impl Delivery {
                 (Err(error), _) => return Ok(self.failed(error).await?),
             };
             if let Part::Ask(ask) = part {
-                self.insist(async || approvals::asked(store, ask, self.place.chat, &id).await).await?;
+                self.insist(|| approvals::asked(store, ask, self.place.chat, &id)).await?;
             }
-            self.insist(async || store.confirm_part(self.row.id, number, &id).await).await?;
+            self.insist(|| store.confirm_part(self.row.id, number, &id)).await?;
             ids.push(id);
         }
         // A question is known by the message with its buttons.
@@ -123,10 +132,10 @@ impl Delivery {
 
     async fn send(&self, number: u32, part: &Part, can_be_read: bool) -> Result<i64, ApiError> {
         match part {
-            Part::Whole(content) => self.with_topic(async |to| self.api.send_document(to, "call.txt", content.clone()).await).await,
+            Part::Whole(content) => self.to_topic(&What::File(content)).await,
             Part::Ask(ask) => {
                 let text = Text { text: &ask.html, html: true, reply_to: None, buttons: ask.buttons(can_be_read) };
-                self.with_topic(async |to| self.api.send(to, text).await).await
+                self.to_topic(&What::Text(text)).await
             }
             Part::Text(piece) => self.send_piece(number, piece).await,
         }
@@ -143,10 +152,10 @@ impl Delivery {
         let plain = Text { text: &piece.plain, html: false, ..html };
         let mut refusals = 0;
         loop {
-            let sent = match self.with_topic(async |to| self.api.send(to, html).await).await {
+            let sent = match self.to_topic(&What::Text(html)).await {
                 Err(error) if is_about_the_text(&error) => {
                     tracing::warn!(outbound = self.row.id, "the markup was refused, so the plain text is sent: {error}");
-                    self.with_topic(async |to| self.api.send(to, plain).await).await
+                    self.to_topic(&What::Text(plain)).await
                 }
                 sent => sent,
             };
@@ -175,13 +184,20 @@ impl Delivery {
     }
 
     /// A topic that is gone costs the topic, not the message.
-    async fn with_topic(&self, send: impl AsyncFn(Place) -> Result<i64, ApiError>) -> Result<i64, ApiError> {
-        match send(self.place).await {
+    async fn to_topic(&self, what: &What<'_>) -> Result<i64, ApiError> {
+        match self.to(self.place, what).await {
             Err(ApiError::NoTopic(why)) if self.place.topic.is_some() => {
                 tracing::warn!(outbound = self.row.id, "the topic is gone, so this goes to the chat: {why}");
-                send(Place { topic: None, ..self.place }).await
+                self.to(Place { topic: None, ..self.place }, what).await
             }
             sent => sent,
+        }
+    }
+
+    async fn to(&self, place: Place, what: &What<'_>) -> Result<i64, ApiError> {
+        match what {
+            What::Text(text) => self.api.send(place, *text).await,
+            What::File(content) => self.api.send_document(place, FILE, content.to_vec()).await,
         }
     }
 
@@ -193,8 +209,8 @@ impl Delivery {
                 Ok(Ended::Waits)
             }
             ApiError::Migrated(new) => {
-                let id = Some(new.to_string());
-                self.insist(async || store.set_setting(CHANNEL, &moved(self.place.chat), id.clone()).await).await?;
+                let (name, id) = (moved(self.place.chat), Some(new.to_string()));
+                self.insist(|| store.set_setting(CHANNEL, &name, id.clone())).await?;
                 Ok(Ended::Moved(new))
             }
             error @ ApiError::Unauthorized => Ok(Ended::Fatal(error)),
@@ -202,7 +218,7 @@ impl Delivery {
             error => {
                 let why = error.to_string();
                 tracing::warn!(outbound = self.row.id, chat = self.place.chat, "a message can never be delivered: {why}");
-                self.insist(async || store.give_up(self.row.id, &why).await).await?;
+                self.insist(|| store.give_up(self.row.id, &why)).await?;
                 self.tidy().await;
                 Ok(Ended::Done(self.row.at.clone()))
             }
@@ -210,7 +226,7 @@ impl Delivery {
     }
 
     async fn done(&self, id: Option<&str>) -> Result<Ended, StoreError> {
-        self.insist(async || self.desk.store.confirm(self.row.id, id).await).await?;
+        self.insist(|| self.desk.store.confirm(self.row.id, id)).await?;
         self.tidy().await;
         Ok(Ended::Done(self.row.at.clone()))
     }
@@ -229,11 +245,17 @@ impl Delivery {
     }
 
     /// What was sent must be written: until the journal takes it, it would be sent again.
-    async fn insist(&self, write: impl AsyncFn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+    async fn insist<F>(&self, write: impl Fn() -> F) -> Result<(), StoreError>
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
         loop {
             match write().await {
                 Err(
-                    error @ (StoreError::DiskFull { .. } | StoreError::Unwritable { .. } | StoreError::Database { .. } | StoreError::Locked { .. }),
+                    error @ (StoreError::DiskFull { .. }
+                    | StoreError::Unwritable { .. }
+                    | StoreError::Database { .. }
+                    | StoreError::Locked { .. }),
                 ) => {
                     tracing::warn!(outbound = self.row.id, "what was sent cannot be recorded yet: {error}");
                     tokio::time::sleep(WRITE_PAUSE).await;

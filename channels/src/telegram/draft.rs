@@ -183,7 +183,7 @@ impl Drop for Showing {
 
 /// Shows the turns of the channel that run, and tells those who wait for the model. Ends when the process does.
 pub(super) async fn run(desk: Desk, api: Api, drafts: Drafts) {
-    tidy_all(&desk, &api).await;
+    tidy_all(&desk.store).await;
     let mut changes = desk.live.changes();
     let mut shown = JoinSet::new();
     let loads = tell_of_load(&desk, &api, &drafts);
@@ -228,12 +228,15 @@ struct Turn {
     live: Option<i64>,
     /// No message is edited: it is not known whether one was sent.
     is_in_doubt: bool,
+    /// The chat takes nothing.
+    is_blocked: bool,
 }
 
 impl Turn {
     fn new(desk: Desk, api: Api, drafts: Drafts, running: Running, place: Place) -> Self {
         let view = View::new(Instant::now());
-        Self { desk, api, drafts, running, place, view, last: None, text_since: None, typed: None, live: None, is_in_doubt: false }
+        let (last, text_since, typed, live, is_in_doubt, is_blocked) = (None, None, None, None, false, false);
+        Self { desk, api, drafts, running, place, view, last, text_since, typed, live, is_in_doubt, is_blocked }
     }
 
     async fn show(mut self, mut showing: Showing, mut follower: Follower) {
@@ -260,7 +263,7 @@ impl Turn {
                     }
                     None => return,
                 },
-                _ = look.tick(), if runs => self.look(&mut showing).await,
+                _ = look.tick(), if runs && !self.is_blocked => self.look(&mut showing).await,
                 _ = live.changed() => runs = self.runs(),
                 // One that rests may be ended by somebody else.
                 _ = journal.changed(), if !runs => {
@@ -326,7 +329,7 @@ impl Turn {
             tokio::select! {
                 shown = &mut draft => shown,
                 // One that is on its way must not come after the reply.
-                () = showing.is_over() => match timeout(LAST_DRAFT, draft).await {
+                () = showing.is_over() => match timeout(LAST_DRAFT, &mut draft).await {
                     Ok(shown) => shown,
                     Err(_) => return,
                 },
@@ -335,6 +338,7 @@ impl Turn {
         self.drafts.learn(&shown);
         if let Err(error) = &shown {
             tracing::debug!(turn = self.running.turn, "no draft: {error}");
+            self.is_blocked = matches!(error, ApiError::Blocked(_));
         }
         self.last = Some((html, now));
     }
@@ -364,7 +368,8 @@ impl Turn {
         };
         if let Err(error) = &shown {
             tracing::debug!(turn, "a reply cannot be shown while it is written: {error}");
-            self.is_in_doubt |= matches!(error, ApiError::Gone(_) | ApiError::Blocked(_));
+            self.is_in_doubt |= matches!(error, ApiError::Gone(_));
+            self.is_blocked = matches!(error, ApiError::Blocked(_));
         }
         self.last = Some((html, now));
     }
@@ -431,21 +436,16 @@ async fn tidy(desk: &Desk, api: &Api, turn: i64, chat: i64, message: i64, html: 
 }
 
 /// Messages of turns that ended, while nobody looked, without a reply that takes their place.
-async fn tidy_all(desk: &Desk, api: &Api) {
-    let (Ok(settings), Ok(unsent)) = (desk.store.settings(CHANNEL).await, desk.store.unsent(CHANNEL).await) else { return };
+async fn tidy_all(store: &Store) {
+    let (Ok(settings), Ok(unsent)) = (store.settings(CHANNEL).await, store.unsent(CHANNEL).await) else { return };
     let turns = settings.iter().filter_map(|(name, _)| name.strip_prefix("live:")?.parse::<i64>().ok());
     for turn in turns.filter(|turn| !unsent.iter().any(|row| row.turn == Some(*turn))) {
-        let is_open = matches!(desk.store.turn(turn).await, Ok(Some(TurnRow { state: TurnState::Open, .. })) | Err(_));
-        if is_open {
-            continue;
-        }
+        let is_over = matches!(store.turn(turn).await, Ok(None | Some(TurnRow { state: TurnState::Done | TurnState::Failed, .. })));
         // It may have become the reply, so nothing is written over it.
-        tracing::debug!(turn, "what showed a turn is forgotten");
-        if let Err(error) = desk.store.set_setting(CHANNEL, &live_key(turn), None).await {
+        if is_over && let Err(error) = store.set_setting(CHANNEL, &live_key(turn), None).await {
             tracing::debug!(turn, "{error}");
         }
     }
-    let _ = api;
 }
 
 /// While the model loads, tells those who wait how far it is. Ends when it is loaded.

@@ -5,11 +5,16 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use agent::memory::{Inbound, Outbound, Store, TurnRow, TurnState};
+use agent::{KeepRule, Secrets};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use url::Url;
 
+use super::CHANNEL;
 use super::api::Api;
+use crate::desk::{Desk, State};
+use crate::live::Live;
 
 pub(super) const TOKEN: &str = "123:AAF7-secret";
 
@@ -138,4 +143,26 @@ fn request(reader: &mut BufReader<&TcpStream>) -> Option<(String, Vec<u8>)> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     Some((path, body))
+}
+
+/// A process around a chat: an empty journal, nothing runs. It stays as it is for as long as the sender is there.
+pub(super) fn desk(state: State) -> (Desk, watch::Sender<State>) {
+    let (state, watched) = watch::channel(state);
+    let (_, secrets) = watch::channel(Secrets::default());
+    let keep_rule: Arc<KeepRule> = Arc::new(Box::new(|_| Ok(())));
+    let desk = Desk { store: Store::in_memory().unwrap(), live: Live::default(), secrets, state: watched, keep_rule };
+    (desk, state)
+}
+
+/// A message was accepted; its turn.
+pub(super) async fn accepted(desk: &Desk, session: &str, message: &str) -> TurnRow {
+    let inbound = Inbound { channel: CHANNEL.into(), session: session.into(), message: Some(message.into()), ..Inbound::default() };
+    let turn = desk.accept(inbound).await.unwrap().turn;
+    desk.store.turn(turn).await.unwrap().unwrap()
+}
+
+/// The turn has ended with a reply; the message's number.
+pub(super) async fn replied(desk: &Desk, turn: i64, text: &str) -> i64 {
+    let outbound = Some(Outbound { text: text.into() });
+    desk.store.finish(turn, TurnState::Done, text, outbound).await.unwrap().unwrap()
 }

@@ -164,7 +164,10 @@ impl Intake {
     pub(super) fn open_pairing(&self) {
         let code = locked(&self.pairing).open((self.hooks.random)(), Instant::now());
         let minutes = LIFE.as_secs() / 60;
-        (self.hooks.show)(&format!("to become an owner, send this code to @{} on Telegram within {minutes} minutes: {code}", self.me.username));
+        (self.hooks.show)(&format!(
+            "to become an owner, send this code to @{} on Telegram within {minutes} minutes: {code}",
+            self.me.username
+        ));
     }
 
     /// Puts a whole message into the journal.
@@ -242,7 +245,9 @@ impl Intake {
     async fn correct(&self, place: Place, message: &str, text: &str) -> Result<(), AgentError> {
         let store = &self.desk.store;
         let open = store.open_turns(None).await?;
-        let meant = open.iter().find(|row| row.channel == CHANNEL && row.message.as_deref() == Some(message) && Place::of(&row.session_name) == Some(place));
+        let meant = open
+            .iter()
+            .find(|row| row.channel == CHANNEL && row.message.as_deref() == Some(message) && Place::of(&row.session_name) == Some(place));
         if let Some(row) = meant {
             let text = self.desk.secrets.borrow().redact(text);
             let corrected = store.correct(CHANNEL, &row.session_name, message, &text).await?;

@@ -184,9 +184,8 @@ async fn register(intake: &Intake) -> Infallible {
                 }
             }
         }
-        let again = async {
-            if failures == 0 { std::future::pending().await } else { sleep(pause(failures, (intake.hooks.random)())).await }
-        };
+        let again =
+            async { if failures == 0 { std::future::pending().await } else { sleep(pause(failures, (intake.hooks.random)())).await } };
         tokio::select! {
             () = again => {}
             () = intake.paired.notified() => {}

@@ -220,7 +220,8 @@ impl Outbox {
 
 /// Whether a turn of the chat other than `turn` is open.
 fn others_open(open: &[agent::memory::TurnRow], turn: i64, chat: i64) -> bool {
-    let of_chat = |row: &agent::memory::TurnRow| row.channel == CHANNEL && Place::of(&row.session_name).is_some_and(|place| place.chat == chat);
+    let of_chat =
+        |row: &agent::memory::TurnRow| row.channel == CHANNEL && Place::of(&row.session_name).is_some_and(|place| place.chat == chat);
     open.iter().any(|row| row.id != turn && of_chat(row))
 }
 

@@ -204,7 +204,8 @@ fn command(words: &str) -> Option<(&str, Option<&str>, &str)> {
         Some((name, to)) => (name, Some(to)),
         None => (head, None),
     };
-    let is_name = (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let is_name =
+        (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     is_name.then_some((name, to, argument.trim()))
 }
 

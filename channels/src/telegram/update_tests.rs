@@ -57,7 +57,8 @@ fn the_stop_button_of_a_draft() {
 #[test]
 fn units_of_utf16_are_bytes_of_ours() {
     let text = "a🦀ä@b";
-    let cases = [(0, 1, Some(0..1)), (1, 2, Some(1..5)), (3, 3, Some(5..9)), (2, 1, None), (0, 7, None), (6, 0, Some(9..9)), (usize::MAX, 2, None)];
+    let cases =
+        [(0, 1, Some(0..1)), (1, 2, Some(1..5)), (3, 3, Some(5..9)), (2, 1, None), (0, 7, None), (6, 0, Some(9..9)), (usize::MAX, 2, None)];
     for (offset, length, expected) in cases {
         assert_eq!(utf16_range(text, offset, length), expected, "{offset} {length}");
     }
@@ -76,7 +77,10 @@ fn names_are_one_short_line() {
 fn a_group_that_moves_tells_from_where_to_where() {
     let moved = |raw: Value| part::<Message>(&raw).unwrap().moved();
     assert_eq!(moved(json!({ "message_id": 1, "chat": { "id": -5, "type": "group" }, "migrate_to_chat_id": -1_005 })), Some((-5, -1_005)));
-    assert_eq!(moved(json!({ "message_id": 1, "chat": { "id": -1_005, "type": "supergroup" }, "migrate_from_chat_id": -5 })), Some((-5, -1_005)));
+    assert_eq!(
+        moved(json!({ "message_id": 1, "chat": { "id": -1_005, "type": "supergroup" }, "migrate_from_chat_id": -5 })),
+        Some((-5, -1_005))
+    );
     assert_eq!(moved(json!({ "message_id": 1, "chat": { "id": -5, "type": "group" } })), None);
 }
 

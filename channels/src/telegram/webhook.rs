@@ -130,7 +130,8 @@ async fn request(stream: &mut (impl AsyncRead + Unpin), secret: &str) -> Result<
     let head = str::from_utf8(&bytes[..end]).map_err(|_| BAD)?.to_owned();
     let mut lines = head.split("\r\n");
     let is_post = lines.next().is_some_and(|line| line.starts_with("POST "));
-    let header = |name: &str| head.split("\r\n").skip(1).filter_map(|line| line.split_once(':')).find(|(key, _)| key.eq_ignore_ascii_case(name));
+    let header =
+        |name: &str| head.split("\r\n").skip(1).filter_map(|line| line.split_once(':')).find(|(key, _)| key.eq_ignore_ascii_case(name));
     let given = header(SECRET).map_or("", |(_, value)| value.trim());
     if !same(given.as_bytes(), secret.as_bytes()) {
         return Err("401 Unauthorized");
@@ -138,7 +139,9 @@ async fn request(stream: &mut (impl AsyncRead + Unpin), secret: &str) -> Result<
     if !is_post {
         return Err("405 Method Not Allowed");
     }
-    let Some(length) = header("content-length").and_then(|(_, value)| value.trim().parse::<usize>().ok()) else { return Err("411 Length Required") };
+    let Some(length) = header("content-length").and_then(|(_, value)| value.trim().parse::<usize>().ok()) else {
+        return Err("411 Length Required");
+    };
     if length > BODY {
         return Err("413 Content Too Large");
     }
@@ -171,7 +174,10 @@ mod tests {
             assert_eq!(request(&mut text.as_bytes(), "s3cret").await, expected, "{text}");
         }
         let post = |secret: &str, body: &str| {
-            format!("POST /x HTTP/1.1\r\nHost: a\r\nX-Telegram-Bot-Api-Secret-Token: {secret}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            format!(
+                "POST /x HTTP/1.1\r\nHost: a\r\nX-Telegram-Bot-Api-Secret-Token: {secret}\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
         };
         check(&post("s3cret", "{\"update_id\":1}"), Ok(json!({ "update_id": 1 }))).await;
         check(&post("s3creT", "{}"), Err("401 Unauthorized")).await;

@@ -152,7 +152,10 @@ mod tests {
         }
         store.set_setting(CHANNEL, &moved(-5), Some("-1005".into())).await.unwrap();
         let circle = Circle::read(&store, &settings).await.unwrap();
-        assert_eq!((circle.owners.as_slice(), circle.group(-5), circle.group(-1005)), ([1, 2].as_slice(), Some(When::Always), Some(When::Always)));
+        assert_eq!(
+            (circle.owners.as_slice(), circle.group(-5), circle.group(-1005)),
+            ([1, 2].as_slice(), Some(When::Always), Some(When::Always))
+        );
         assert!(has_paired(&store, "u7", 2).await.unwrap());
         assert!(!has_paired(&store, "u8", 2).await.unwrap() && !has_paired(&store, "u7", 1).await.unwrap());
     }

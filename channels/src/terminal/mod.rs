@@ -23,6 +23,7 @@ mod turn;
 mod usage;
 mod visible;
 
+pub use crate::notes::forget_typed;
 pub use approver::Approver;
 pub use ask::question_text;
 pub(crate) use ask::{parse_answer, rule_text};
@@ -31,9 +32,8 @@ pub use host::Host;
 pub use printer::Printer;
 pub use session::{check_session_name, open_turns};
 pub use settings::{Approve, Format, Interrupt, Screen};
-pub use turn::{Ended, TurnError, deliver_unsent, run_turn};
-pub use crate::notes::forget_typed;
 pub(crate) use tool_lines::{call_line, one_line, value_text};
+pub use turn::{Ended, TurnError, deliver_unsent, run_turn};
 pub use visible::visible;
 pub(crate) use visible::visible_exact;
 
