@@ -156,7 +156,10 @@ fn a_turn_is_seen_from_its_start_and_ends_with_the_last_who_watches() {
     let (turn, result) = (ask.until("accepted")["turn"].clone(), ask.until("result"));
     assert_eq!(result["text"], "You said: hello");
     let mut again = serve.connect(&json!({ "request": "watch", "turn": turn }));
-    assert_eq!((again.until("text")["delta"].clone(), again.until("result")["text"].clone()), (result["text"].clone(), result["text"].clone()));
+    assert_eq!(
+        (again.until("text")["delta"].clone(), again.until("result")["text"].clone()),
+        (result["text"].clone(), result["text"].clone())
+    );
 }
 
 #[test]
