@@ -44,7 +44,7 @@ pub fn of_turn(ended: &Ended) -> ExitCode {
 }
 
 /// The status of a command that failed, and the word for it that scripts may match.
-pub fn of_error(error: &anyhow::Error) -> (u8, &'static str) {
+pub fn of_error(error: &anyhow::Error) -> (u8, &str) {
     if error.is::<Interrupted>() {
         return (INTERRUPTED, "interrupted");
     }
@@ -74,6 +74,7 @@ pub fn of_error(error: &anyhow::Error) -> (u8, &'static str) {
         Some(_) => (FAILED, "model"),
         None if error.downcast_ref().is_some_and(is_of_input) => (BAD_INPUT, "bad_input"),
         None if error.is::<StoreError>() => (FAILED, "memory"),
+        None if matches!(code, "bad_input" | "prompt_too_long") => (BAD_INPUT, code),
         None => (FAILED, code),
     }
 }

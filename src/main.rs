@@ -5,7 +5,7 @@
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write as _;
-        writeln!(std::io::stdout(), $($words)*)?
+        writeln!(crate::out::stdout(), $($words)*)?
     }};
 }
 
@@ -13,7 +13,7 @@ macro_rules! say {
 macro_rules! tell {
     ($($words:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($words)*);
+        let _ = writeln!(crate::out::stderr(), $($words)*);
     }};
 }
 
@@ -24,6 +24,7 @@ mod exit;
 mod home;
 mod measure;
 mod models;
+mod out;
 mod parts;
 mod secrets;
 mod size;
@@ -32,7 +33,7 @@ mod toolbox;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use args::{Cli, Command};
+use args::Cli;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -46,18 +47,22 @@ fn main() -> ExitCode {
     };
     match run(cli) {
         Ok(status) => status,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has had enough of a listing
-        Err(error) => {
-            let (status, _) = exit::of_error(&error);
-            if error.is::<commands::ask::Shown>() {
-                return ExitCode::from(status);
-            }
-            // One line, whatever the error's parts hold, and nothing in it that drives a terminal.
-            let message = format!("{error:#}{}", commands::backup::way_back(&error)).replace('\n', " ");
-            tell!("paguro: {}", channels::visible(&message));
-            ExitCode::from(status)
-        }
+        Err(error) => ExitCode::from(failed(&error)),
     }
+}
+
+/// Says why a command failed; its status.
+fn failed(error: &anyhow::Error) -> u8 {
+    if is_broken_pipe(error) {
+        return exit::ANSWERED; // the reader has had enough of a listing
+    }
+    let (status, _) = exit::of_error(error);
+    if !error.is::<commands::ask::Shown>() {
+        // One line, whatever the error's parts hold, and nothing in it that drives a terminal.
+        let message = format!("{error:#}{}", commands::backup::way_back(error)).replace('\n', " ");
+        tell!("paguro: {}", channels::visible(&message));
+    }
+    status
 }
 
 /// Help as it is; anything else is bad usage, told in one line.
@@ -88,23 +93,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime.block_on(async {
-        match command {
-            Command::Ask(args) => commands::ask::run(args).await,
-            Command::Chat(args) => commands::chat::run(args).await,
-            Command::Demo => commands::demo::run().await,
-            Command::Model(command) => commands::model::run(&command).await,
-            Command::Memory(command) => commands::memory::run(&command).await,
-            Command::Session(command) => commands::session::run(&command).await,
-            Command::Backup(args) => commands::backup::backup(&args),
-            Command::Restore(args) => commands::backup::restore(&args),
-            Command::Approvals(args) => commands::approvals::run(args).await,
-            Command::Job(command) => commands::job::run(command).await,
-            Command::Serve(args) => commands::serve::run(args).await,
-            Command::Skill(command) => commands::skill::run(&command).await,
-            Command::Config(command) => commands::config::run(&command),
-            Command::Tool(command) => commands::tool::run(&command).await,
-            Command::Doctor(args) => commands::doctor::run(&args).await,
-            Command::Worker(args) => commands::worker::run(&args).await,
+        match commands::remote::run(&command).await? {
+            Some(status) => Ok(status),
+            None => commands::run(command).await,
         }
     });
     // A thread that still waits for the terminal or for standard input must not hold up the end.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, Event, KeepRule, Limits, Settings, Stage};
+use agent::{Agent, Event, KeepRule, Limits, Settings, Stage, Toolbox};
 use anyhow::Result;
 use channels::terminal::{Format, Interrupt, Printer, check_session_name};
 use engine::{CacheType, EmbedderOptions, Engine, LoadOptions, ModelSource, Plan};
@@ -21,6 +21,7 @@ use crate::config::{Config, WhileBusy};
 use crate::exit::{self, BadInput, Interrupted};
 use crate::home::Home;
 use crate::models::configure;
+use crate::out;
 use crate::secrets;
 use crate::toolbox::{self, User};
 
@@ -50,7 +51,10 @@ impl Context {
 
     /// The database; one process at a time.
     pub fn store(&self) -> Result<Store> {
-        Ok(Store::open(&self.home.data)?)
+        match out::client() {
+            Some(client) => Ok(client.desk.store.clone()),
+            None => Ok(Store::open(&self.home.data)?),
+        }
     }
 
     pub fn workspace(&self) -> PathBuf {
@@ -121,8 +125,12 @@ impl Context {
         places.into_iter().find(|place| place.is_file())
     }
 
-    /// An engine that only embeds, for commands that need no model to talk to; `None`: no embedder is configured.
+    /// An engine that can embed, for commands that need no model to talk to: one of its own, or that of the process that serves; `None`: no
+    /// embedder is configured.
     pub async fn embedding_engine(&self) -> Result<Option<Engine>> {
+        if let Some(client) = out::client() {
+            return Ok(client.desk.agent().map(|agent| agent.engine().clone()).filter(Engine::has_embedder));
+        }
         let Some(options) = self.embedder(None) else { return Ok(None) };
         Ok(Some(Engine::embedding_only(options).await?))
     }
@@ -185,6 +193,18 @@ impl Context {
         })
     }
 
+    /// Removes what the model has read of a session, in memory and on disk.
+    pub async fn forget_read(&self, channel: &str, session: &str) -> Result<()> {
+        let agent = out::client().and_then(|client| client.desk.agent());
+        for name in agent::transcripts(channel, session) {
+            match &agent {
+                Some(agent) => drop(agent.engine().forget(&name).await?),
+                None => engine::remove_transcript(&self.kv_folder(), &name)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Where transcripts are kept that are not in memory.
     pub fn kv_folder(&self) -> PathBuf {
         self.home.cache.join("kv")
@@ -204,6 +224,9 @@ pub fn demo() -> ModelSource {
 /// Ctrl-C, and the signals that end a program, as an [`Interrupt`]: what runs is stopped and its children with it. If the program is
 /// still there a second one ends it at once.
 pub fn on_ctrl_c() -> Interrupt {
+    if let Some(client) = out::client() {
+        return client.interrupt.clone();
+    }
     let interrupt = Interrupt::new();
     let raise = interrupt.clone();
     tokio::spawn(async move {
@@ -278,9 +301,32 @@ const DEMO_NOTES: usize = 3;
 
 /// Puts the agent together.
 pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Engine) -> Result<Agent> {
+    let limits = limits(context, turn)?;
+    let tool_settings = tool_settings(context, &limits, &store, &engine)?;
+    let toolbox = toolbox(context, turn, tool_settings, &engine).await?;
+    Ok(Agent::new(engine, store.clone(), toolbox, settings(context, limits, &store)?))
+}
+
+/// The same agent by a configuration that has changed. The tools are put together anew, and the servers of some started again, only if
+/// what they are made by is another.
+pub async fn renewed(context: &Context, turn: &TurnArgs, old: &Config, agent: &Agent) -> Result<Agent> {
+    let limits = limits(context, turn)?;
+    let made_by =
+        |config: &Config| (config.tools.clone(), config.sandbox.clone(), config.web.clone(), config.mcp.clone(), config.schedule.clone());
+    let toolbox = match made_by(old) == made_by(&context.config) {
+        true => None,
+        false => {
+            let tool_settings = tool_settings(context, &limits, agent.store(), agent.engine())?;
+            Some(toolbox(context, turn, tool_settings, agent.engine()).await?)
+        }
+    };
+    Ok(agent.renewed(toolbox, settings(context, limits, agent.store())?))
+}
+
+fn limits(context: &Context, turn: &TurnArgs) -> Result<Limits> {
     let demo = context.is_demo(turn)?;
     let (limits, memory) = (&context.config.limits, &context.config.memory);
-    let limits = Limits {
+    Ok(Limits {
         steps: turn.max_steps.unwrap_or(limits.max_steps) as usize,
         tokens: turn.max_tokens.unwrap_or(limits.max_tokens),
         reasoning_tokens: context.config.model.reasoning_tokens,
@@ -293,24 +339,35 @@ pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Eng
         recall_tokens: memory.recall_tokens,
         recall_turns: memory.recall_turns.unwrap_or(!demo),
         output_tokens: limits.tool_output_tokens,
-    };
-    let tool_settings = context.tool_settings(&store, limits.shown_tokens(engine.info().context) as usize)?;
-    let tool_settings = tools::Settings { engine: Some(engine.clone()), recall_turns: limits.recall_turns, ..tool_settings };
+    })
+}
+
+fn tool_settings(context: &Context, limits: &Limits, store: &Store, engine: &Engine) -> Result<tools::Settings> {
+    let settings = context.tool_settings(store, limits.shown_tokens(engine.info().context) as usize)?;
+    Ok(tools::Settings { engine: Some(engine.clone()), recall_turns: limits.recall_turns, ..settings })
+}
+
+async fn toolbox(context: &Context, turn: &TurnArgs, tool_settings: tools::Settings, engine: &Engine) -> Result<Toolbox> {
     let sandbox = &tool_settings.sandbox;
     if let Some(notice) = sandbox.refusal().map(|refusal| refusal.to_string()).or_else(|| sandbox.notice()) {
         tell!("paguro: {notice}");
     }
-    let output = OutputFolder::new(tool_settings.workspace.clone());
-    let skills = context.skills(tool_settings.workspace.clone(), &store);
-    let user = if demo { User::Demo } else { User::Anyone };
+    let skills = context.skills(tool_settings.workspace.clone(), &tool_settings.store);
+    let user = if context.is_demo(turn)? { User::Demo } else { User::Anyone };
     let tools = toolbox::tools(context, user, tool_settings).await?;
     for server in &tools.servers {
         if let Err(why) = &server.tools {
             tell!("paguro: the MCP server `{}` has no tools here: {}", server.name, channels::visible(why));
         }
     }
-    let toolbox = tools.fit(&(agent::SYSTEM_BLOCK.to_owned() + &skills.block().await), &engine).await?;
-    let settings = Settings {
+    tools.fit(&(agent::SYSTEM_BLOCK.to_owned() + &skills.block().await), engine).await
+}
+
+fn settings(context: &Context, limits: Limits, store: &Store) -> Result<Settings> {
+    let workspace = context.open_workspace()?;
+    let output = OutputFolder::new(workspace.clone());
+    let skills = context.skills(workspace, store);
+    Ok(Settings {
         policy: context.config.policy.clone(),
         limits,
         sampling: context.config.sampling.clone(),
@@ -324,8 +381,7 @@ pub async fn agent(context: &Context, turn: &TurnArgs, store: Store, engine: Eng
             Box::pin(async move { skills.block().await })
         }),
         steer: context.config.chat.while_busy == WhileBusy::Steer,
-    };
-    Ok(Agent::new(engine, store, toolbox, settings))
+    })
 }
 
 /// How a rule is kept that the owner has agreed to: in front of the others in the configuration.

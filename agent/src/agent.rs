@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use engine::{Engine, EngineError, Sampling};
@@ -221,7 +221,7 @@ impl AgentError {
 pub struct Agent {
     pub(crate) engine: Engine,
     pub(crate) store: Store,
-    pub(crate) toolbox: Toolbox,
+    pub(crate) toolbox: Arc<Toolbox>,
     pub(crate) settings: Settings,
     /// The rules that there are now: those of the settings, and those that were kept since.
     policy: RwLock<Vec<Rule>>,
@@ -242,14 +242,24 @@ impl Agent {
     pub fn new(engine: Engine, store: Store, toolbox: Toolbox, settings: Settings) -> Self {
         let policy = RwLock::new(settings.policy.clone());
         let (stops, _) = broadcast::channel(STOPS);
+        let toolbox = Arc::new(toolbox);
         Self { engine, store, toolbox, settings, policy, stops, background: Mutex::default(), undistillable: Mutex::default() }
     }
 
-    /// The same agent with other tools and settings. Turns that run keep those that they began with; [`Agent::stop`] reaches them too.
+    /// The same agent with other settings, and with other tools if there are any. Turns that run keep those that they began with;
+    /// [`Agent::stop`] reaches them too.
     #[must_use]
-    pub fn renewed(&self, toolbox: Toolbox, settings: Settings) -> Self {
-        let stops = self.stops.clone();
-        Self { stops, ..Self::new(self.engine.clone(), self.store.clone(), toolbox, settings) }
+    pub fn renewed(&self, toolbox: Option<Toolbox>, settings: Settings) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            store: self.store.clone(),
+            toolbox: toolbox.map_or_else(|| Arc::clone(&self.toolbox), Arc::new),
+            policy: RwLock::new(settings.policy.clone()),
+            settings,
+            stops: self.stops.clone(),
+            background: Mutex::default(),
+            undistillable: Mutex::default(),
+        }
     }
 
     /// The model.

@@ -154,13 +154,13 @@ impl Live {
         let turns = locked(&self.turns.by_id);
         let running = turns.values().filter(|shown| locked(&shown.said).runs);
         running
-            .map(|Shown { row, .. }| Running {
-                turn: row.id,
-                channel: row.channel.clone(),
-                session: row.session_name.clone(),
-                message: row.message.clone(),
+            .map(|shown| Running {
+                turn: shown.row.id,
+                channel: shown.row.channel.clone(),
+                session: shown.row.session_name.clone(),
+                message: shown.row.message.clone(),
             })
-            .collect::<Vec<_>>()
+            .collect()
     }
 
     /// Tells that turns have begun, rested or ended.

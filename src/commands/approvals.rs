@@ -13,7 +13,7 @@ use crate::commands::ask::{one_turn, say_if_demo, screen};
 use crate::commands::print_json;
 use crate::exit::{self, BadInput};
 use crate::parts::{self, Context};
-use crate::secrets;
+use crate::{out, secrets};
 
 /// Who gives the answers that are given here.
 const BY: &str = "paguro approvals";
@@ -78,11 +78,18 @@ async fn answer(context: &Context, store: Store, id: &str, answer: Answer, later
     if answer.scope != Scope::Once && question.rule.is_none() {
         return Err(BadInput(format!("`{id}` can be allowed for this once only: no rule could say exactly this")).into());
     }
-    agent::answer(&store, &secrets::known(context)?, &parts::keep_rule(context), question, answer).await?;
+    match out::client() {
+        Some(client) => client.desk.answer(question, answer).await?,
+        None => agent::answer(&store, &secrets::known(context)?, &parts::keep_rule(context), question, answer).await?,
+    }
     // A task goes on with the turn that started it.
     let mut root = question.turn;
     while let Some(parent) = store.turn(root).await?.and_then(|row| row.parent) {
         root = parent;
+    }
+    if !out::is_here() {
+        tell!("turn {root} of session {} goes on in the running `paguro serve`", question.session);
+        return Ok(ExitCode::SUCCESS);
     }
     if later {
         tell!("turn {root} of session {} goes on when the session does", question.session);

@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 use agent::{Agent, Event};
 use anyhow::{Result, anyhow};
-use channels::terminal::{Approver, CHANNEL, Ended, Format, Interrupt, Printer, Screen, TurnError, deliver_unsent, open_turns, run_turn};
+use channels::terminal::{
+    Approver, CHANNEL, Ended, Format, Host, Interrupt, Printer, Screen, TurnError, deliver_unsent, open_turns, run_turn,
+};
 use memory::Inbound;
 
 use super::input::{self, Input, Stdin};
+use super::remote;
 use crate::args::{AskArgs, TurnArgs};
 use crate::exit::{self, Interrupted};
 use crate::parts::{self, Context};
@@ -54,6 +57,14 @@ async fn ask(args: &AskArgs, printer: &mut OwnPrinter) -> Result<ExitCode> {
     let Input { text, data } = input::read(args.prompt.as_deref(), kind, io::stdin())?;
     let session = parts::session_name(args.turn.session.as_deref())?;
     let context = Context::read()?;
+    if let Some(client) = remote::find(&context, &args.turn).await? {
+        let interrupt = parts::on_ctrl_c();
+        let turn = Host::Served(&client).accept(&session, text, data, remote::limits(&args.turn)).await?;
+        deliver_unsent(Host::Served(&client), &session, printer).await?;
+        let approver = Approver::new(args.turn.approve, printer.screen());
+        let ended = one_turn(Host::Served(&client), turn, &session, printer, &approver, &interrupt).await;
+        return ended.map(|ended| exit::of_turn(&ended));
+    }
     let options = context.load_options(args.turn.model.as_deref())?;
     let store = context.store()?;
     say_if_demo(&context, &args.turn);
@@ -125,15 +136,15 @@ pub fn say_if_demo(context: &Context, turn: &TurnArgs) {
 }
 
 /// Runs a turn to its end. If standard output closes, the turn goes on without it: the journal has the reply.
-pub async fn one_turn<O: Write, E: Write>(
-    agent: &Agent,
+pub async fn one_turn<'a, O: Write, E: Write>(
+    host: impl Into<Host<'a>>,
     turn: i64,
     session: &str,
     printer: &mut Printer<O, E>,
     approver: &Approver,
     interrupt: &Interrupt,
 ) -> Result<Ended> {
-    match run_turn(agent, turn, printer, approver, interrupt).await {
+    match run_turn(host, turn, printer, approver, interrupt).await {
         Ok(ended) => Ok(ended),
         Err(TurnError::Agent(error)) => Err(Shown(error).into()),
         Err(TurnError::Output { error, ended }) => match *ended {

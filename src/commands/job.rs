@@ -16,6 +16,7 @@ use super::ask::{one_turn, say_if_demo, screen};
 use super::{chat, print_json};
 use crate::args::{JobCommand, JobOptions, JobRunArgs, ListFormat, TurnArgs};
 use crate::exit::{self, BadInput};
+use crate::out;
 use crate::parts::{self, Context};
 
 /// Moments that `show` foretells.
@@ -33,7 +34,7 @@ pub async fn run(command: JobCommand) -> Result<ExitCode> {
             add(&context, &store, kind, [&name, &when, &text], Missed::Once, &options).await?;
         }
         JobCommand::Heartbeat { name, every, file, options } => {
-            let file = std::path::absolute(&file)?;
+            let file = std::path::absolute(out::path(&file))?;
             let file = file.to_str().ok_or_else(|| BadInput(format!("{} is not UTF-8; rename it", file.display())))?;
             // A heartbeat that comes late says what the next one would.
             add(&context, &store, JobKind::Heartbeat, [&name, &format!("every {every}"), file], Missed::Skip, &options).await?;
@@ -229,9 +230,24 @@ fn run_json(run: &JobRunRow, zone: &str) -> Value {
     json!({ "due": moment(run.due, zone), "at": moment(run.at, zone), "state": run.state, "why": run.why, "turn": run.turn })
 }
 
+/// Has the running `paguro serve` run a job now.
+async fn run_there(store: &Store, job: &JobRow) -> Result<ExitCode> {
+    match store.fire(schedule::by_hand(job, Timestamp::now(), checklist)).await? {
+        Fired::Started { turn } => say!("turn {turn} runs in the running `paguro serve`"),
+        Fired::Overlap => say!("its last run is not finished"),
+        Fired::Said { .. } => say!("said to {}/{}", visible(&job.channel), visible(&job.session)),
+        Fired::Left | Fired::NotDue => tell!("paguro: nothing to do"),
+    }
+    store.tell_of_change();
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Runs a job here and now, whatever its schedule; the run of it that is not finished goes on. What it says is shown here.
 async fn run_now(context: &Context, store: Store, args: JobRunArgs) -> Result<ExitCode> {
     let job = find(&store, &args.name).await?;
+    if !out::is_here() {
+        return run_there(&store, &job).await;
+    }
     let turn_args = TurnArgs { approve: args.approve, ..TurnArgs::of_model(args.model) };
     // Nothing is begun for a model that cannot be loaded.
     let options = context.load_options(turn_args.model.as_deref())?;

@@ -15,6 +15,7 @@ pub mod job;
 pub mod memory;
 pub mod model;
 pub mod plan;
+pub mod remote;
 pub mod serve;
 pub mod session;
 pub mod skill;
@@ -23,13 +24,38 @@ pub mod tune;
 pub mod why;
 pub mod worker;
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
+use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::args::Command;
+
+/// Runs a command in this process.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Ask(args) => ask::run(args).await,
+        Command::Chat(args) => chat::run(args).await,
+        Command::Demo => demo::run().await,
+        Command::Model(command) => model::run(&command).await,
+        Command::Memory(command) => memory::run(&command).await,
+        Command::Session(command) => session::run(&command).await,
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
+        Command::Approvals(args) => approvals::run(args).await,
+        Command::Job(command) => job::run(command).await,
+        Command::Serve(args) => serve::run(args).await,
+        Command::Skill(command) => skill::run(&command).await,
+        Command::Config(command) => config::run(&command),
+        Command::Tool(command) => tool::run(&command).await,
+        Command::Doctor(args) => doctor::run(&args).await,
+        Command::Worker(args) => worker::run(&args).await,
+    }
+}
+
 /// Prints one JSON value on one line.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = crate::out::stdout();
     serde_json::to_writer(&mut out, value)?;
     writeln!(out)?;
     Ok(())

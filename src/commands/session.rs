@@ -35,9 +35,7 @@ pub async fn run(command: &SessionCommand) -> Result<ExitCode> {
             let removed = store.remove_session(&format!("{}/{}", session.channel, session.name)).await?;
             context.kept(&store).sweep().await?;
             for session in removed {
-                for name in agent::transcripts(&session.channel, &session.name) {
-                    engine::remove_transcript(&context.kv_folder(), &name)?;
-                }
+                context.forget_read(&session.channel, &session.name).await?;
             }
             say!("removed");
         }
@@ -129,7 +127,7 @@ async fn show(store: &Store, name: &str, format: ListFormat) -> Result<()> {
             print_json(&json!({ "session": name, "turns": turns }))
         }
         ListFormat::Text => {
-            let mut out = std::io::stdout().lock();
+            let mut out = crate::out::stdout();
             for (turn, steps) in &turns {
                 for message in said(turn, steps) {
                     write_message(&mut out, &message)?;
@@ -163,9 +161,10 @@ async fn export(store: &Store, name: &str, file: Option<&Path>) -> Result<()> {
     let turns = turns(store, name).await?;
     let mut out: Box<dyn Write> = match file {
         Some(file) => {
-            Box::new(BufWriter::new(File::create_new(file).with_context(|| format!("{} cannot be written anew", file.display()))?))
+            let file = crate::out::path(file);
+            Box::new(BufWriter::new(File::create_new(&file).with_context(|| format!("{} cannot be written anew", file.display()))?))
         }
-        None => Box::new(std::io::stdout().lock()),
+        None => Box::new(crate::out::stdout()),
     };
     for (turn, steps) in &turns {
         for message in said(turn, steps) {

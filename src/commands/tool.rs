@@ -170,7 +170,7 @@ fn ended(name: &str, result: Result<String, String>, status: u8, list: &ListArgs
         }
         (ListFormat::Text, Ok(text)) => {
             use io::Write as _;
-            let mut out = io::stdout().lock();
+            let mut out = crate::out::stdout();
             out.write_all(text.as_bytes())?;
             if !text.ends_with('\n') {
                 out.write_all(b"\n")?;

@@ -51,7 +51,7 @@ pub async fn show(store: &Store, session: i64, turn: &str, format: ListFormat) -
         });
         return print_json(&turn);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::out::stdout();
     writeln!(out, "turn {} of {}/{}, {}", row.id, row.channel, row.session_name, row.at)?;
     writeln!(out, "asked: {}", short(&row.text))?;
     for entry in &entries {

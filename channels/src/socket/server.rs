@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::client::read_line;
@@ -44,20 +44,24 @@ pub struct Hooks {
 #[derive(Debug)]
 pub struct Wire(pub std::os::unix::net::UnixStream);
 
-/// Takes connections until it is dropped. One that misbehaves costs itself.
-pub async fn serve(listener: &Listener, desk: Desk, hooks: Hooks) {
-    let (hooks, room) = (Arc::new(hooks), Arc::new(Semaphore::new(CONNECTIONS)));
+/// Takes connections until it is dropped, which ends them. One that misbehaves costs itself.
+pub async fn serve(listener: Listener, desk: Desk, hooks: Hooks) {
+    let hooks = Arc::new(hooks);
+    let mut clients = JoinSet::new();
     loop {
-        // Only a closed semaphore has no permit, and nobody closes it.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        // What has ended makes room; they say nothing when they end.
+        while clients.len() >= CONNECTIONS || clients.try_join_next().is_some() {
+            if clients.len() >= CONNECTIONS {
+                clients.join_next().await;
+            }
+        }
         match listener.listener.accept().await {
             Ok((stream, _)) => {
                 let (desk, hooks) = (desk.clone(), Arc::clone(&hooks));
-                tokio::spawn(async move {
+                clients.spawn(async move {
                     if let Err(error) = Served::new(stream, desk, hooks).answer().await {
                         tracing::debug!(%error, "a client of the socket went away");
                     }
-                    drop(permit);
                 });
             }
             Err(error) => {

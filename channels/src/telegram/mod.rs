@@ -19,6 +19,7 @@ mod place;
 mod poll;
 mod route;
 mod settings;
+pub mod text;
 mod update;
 mod webhook;
 mod who;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufRead as _, IsTerminal as _, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use memory::{Eraser, Forget, Forgotten, NoteKind, Store, StoreError};
 use super::{kind, line};
 use crate::args::ForgetArgs;
 use crate::exit::BadInput;
+use crate::out;
 use crate::parts::Context;
 
 /// Notes that are shown before the question.
@@ -47,7 +48,7 @@ pub async fn run(context: &Context, store: Store, args: &ForgetArgs) -> Result<E
         return Ok(ExitCode::SUCCESS);
     }
     if !yes {
-        let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
+        let asks = out::stdin_is_terminal() && out::stderr_is_terminal();
         if matching.is_some() {
             show(&would)?;
             if !asks {
@@ -65,7 +66,7 @@ pub async fn run(context: &Context, store: Store, args: &ForgetArgs) -> Result<E
     }
     // What lies beside the database goes first: cut off in between, the notes are still there to be forgotten once more.
     let would = store.would_forget(forget.clone()).await?;
-    caches(context, &would)?;
+    caches(context, &would).await?;
     let texts: Vec<&str> = would.notes.iter().map(|note| note.text.as_str()).chain(matching.as_deref()).collect();
     forget_typed(&context.home.data.join("chat_history"), &Eraser::new(&texts))?;
     let needles = needles(&texts);
@@ -76,7 +77,10 @@ pub async fn run(context: &Context, store: Store, args: &ForgetArgs) -> Result<E
     if forgotten.log_in_use {
         return Err(StoreError::LogInUse.into());
     }
-    be_sure(context, &needles, &forgotten).await?;
+    // The process that has the database open must not open it once more.
+    if out::is_here() {
+        be_sure(context, &needles, &forgotten).await?;
+    }
     tell_of(&forgotten, args)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -114,16 +118,13 @@ fn show_sources(would: &Forgotten) -> Result<()> {
 
 fn is_agreed(question: &str) -> bool {
     tell!("{question} [y/N]");
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    out::read_line().is_some_and(|answer| matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// What the model had read of those sessions is kept as numbers; they go.
-fn caches(context: &Context, forgotten: &Forgotten) -> Result<()> {
+async fn caches(context: &Context, forgotten: &Forgotten) -> Result<()> {
     for (channel, name) in &forgotten.sessions {
-        for name in agent::transcripts(channel, name) {
-            engine::remove_transcript(&context.kv_folder(), &name)?;
-        }
+        context.forget_read(channel, name).await?;
     }
     Ok(())
 }

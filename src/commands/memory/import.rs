@@ -130,7 +130,7 @@ impl Import<'_> {
 
     async fn lines(&mut self, file: &Path, trust: bool) -> Result<()> {
         let mut input: Box<dyn BufRead> = if file == Path::new("-") {
-            Box::new(BufReader::new(std::io::stdin()))
+            Box::new(BufReader::new(crate::out::stdin()))
         } else {
             let opened = File::open(file).map_err(|e| BadInput(format!("{} cannot be read: {e}", file.display())))?;
             Box::new(BufReader::with_capacity(1 << 20, opened))

@@ -3,11 +3,12 @@
 use agent::embed_missing;
 use anyhow::Result;
 use channels::visible;
-use engine::{EmbedKind, EmbedRequest, Engine, EngineError};
+use engine::{EmbedKind, EmbedRequest, EngineError};
 use indicatif::{ProgressBar, ProgressStyle};
 use memory::{GIVEN, Store};
 
 use crate::exit::Interrupted;
+use crate::out;
 use crate::parts::{Context, on_ctrl_c};
 
 /// What is embedded to learn of an embedder what its vectors are.
@@ -16,10 +17,10 @@ const PROBE: &str = "memory";
 /// Makes the vectors that are missing, of the configured embedder. Cut off, it goes on where it was; searching goes on meanwhile by what
 /// is there. `all`: those that there are, too.
 pub async fn reindex(context: &Context, store: &Store, all: bool) -> Result<()> {
-    let options = context.embedder(None).ok_or(EngineError::NoEmbedder)?;
+    context.embedder(None).ok_or(EngineError::NoEmbedder)?;
     let interrupt = on_ctrl_c();
     let work = async {
-        let engine = Engine::embedding_only(options).await?;
+        let engine = context.embedding_engine().await?.ok_or(EngineError::NoEmbedder)?;
         let probe = engine.embed(EmbedRequest { texts: vec![PROBE.to_owned()], kind: EmbedKind::Document, cut: true }).await?;
         if all {
             store.drop_vectors().await?;
@@ -29,7 +30,7 @@ pub async fn reindex(context: &Context, store: &Store, all: bool) -> Result<()> 
         }
         let (done, all) = store.vector_counts().await?;
         // Nothing is drawn where nobody looks.
-        let bar = ProgressBar::new(all).with_style(bar_style()).with_position(done);
+        let bar = bar(all).with_position(done);
         embed_missing(&engine, store, |count| bar.inc(count as u64)).await?;
         bar.finish_and_clear();
         anyhow::Ok(probe.model)
@@ -47,7 +48,9 @@ pub async fn reindex(context: &Context, store: &Store, all: bool) -> Result<()> 
 /// Makes the vectors that are missing where an embedder is configured: all of them, or the newest `most`. A failure costs nothing but them.
 /// Ctrl-C leaves the rest for later.
 pub async fn catch_up(context: &Context, store: &Store, most: Option<usize>) {
-    let Some(options) = context.embedder(None) else { return };
+    if context.embedder(None).is_none() {
+        return;
+    }
     let Ok((done, all)) = store.vector_counts().await else { return };
     let missing = all.saturating_sub(done);
     if missing == 0 {
@@ -58,10 +61,11 @@ pub async fn catch_up(context: &Context, store: &Store, most: Option<usize>) {
         return;
     }
     let interrupt = on_ctrl_c();
-    let bar = ProgressBar::new(missing).with_style(bar_style());
+    let bar = bar(missing);
     let work = async {
-        let engine = Engine::embedding_only(options).await?;
-        embed_missing(&engine, store, |count| bar.inc(count as u64)).await
+        let engine = context.embedding_engine().await?.ok_or(EngineError::NoEmbedder)?;
+        embed_missing(&engine, store, |count| bar.inc(count as u64)).await?;
+        anyhow::Ok(())
     };
     tokio::select! {
         done = work => if let Err(error) = done {
@@ -72,17 +76,24 @@ pub async fn catch_up(context: &Context, store: &Store, most: Option<usize>) {
     bar.finish_and_clear();
 }
 
-fn bar_style() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:30} {pos}/{len} notes  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar())
+fn bar(length: u64) -> ProgressBar {
+    if !out::is_here() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} notes  {eta} left");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// The vector of a question, where there is an embedder and something to compare with. What is wrong with it is told, and words do.
 pub async fn of_question(context: &Context, store: &Store, text: &str) -> Result<Option<Vec<f32>>> {
-    let Some(options) = context.embedder(None) else { return Ok(None) };
+    if context.embedder(None).is_none() {
+        return Ok(None);
+    }
     let Some((model, dimension)) = store.embedder().await? else { return Ok(None) };
     let embed = async {
-        let engine = Engine::embedding_only(options).await?;
-        engine.embed(EmbedRequest { texts: vec![text.to_owned()], kind: EmbedKind::Query, cut: true }).await
+        let engine = context.embedding_engine().await?.ok_or(EngineError::NoEmbedder)?;
+        let request = EmbedRequest { texts: vec![text.to_owned()], kind: EmbedKind::Query, cut: true };
+        anyhow::Ok(engine.embed(request).await?)
     };
     match embed.await {
         Ok(made) if made.dimensions as usize == dimension && [made.model.as_str(), GIVEN].contains(&model.as_str()) => {

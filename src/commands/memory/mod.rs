@@ -9,7 +9,7 @@ mod plot;
 mod stats;
 
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal as _, Read as _, Write};
+use std::io::{BufWriter, Read as _, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -21,6 +21,7 @@ use serde_json::json;
 use super::{input, print_json};
 use crate::args::{ListFormat, MemoryCommand};
 use crate::exit::BadInput;
+use crate::out;
 use crate::parts::Context;
 
 /// Notes without a vector that get theirs before a search: a second's work of a small embedder.
@@ -57,7 +58,7 @@ pub async fn run(command: &MemoryCommand) -> Result<ExitCode> {
         MemoryCommand::Forget(args) => return forget::run(&context, store, args).await,
         MemoryCommand::Export { file, vectors } => export(&store, file.as_deref(), *vectors).await?,
         MemoryCommand::Import { file, trust } => {
-            import::run(&store, file, *trust).await?;
+            import::run(&store, &out::path(file), *trust).await?;
             meaning::catch_up(&context, &store, None).await;
         }
         MemoryCommand::Reindex { all } => meaning::reindex(&context, &store, *all).await?,
@@ -74,7 +75,7 @@ fn no_note(id: &str) -> anyhow::Error {
 
 /// A note's text as given: `-` is standard input.
 fn given(text: &str) -> Result<String> {
-    let text = if text == "-" { input::read_stdin(std::io::stdin())?.trim_end().to_owned() } else { text.to_owned() };
+    let text = if text == "-" { input::read_stdin(out::stdin())?.trim_end().to_owned() } else { text.to_owned() };
     if text.trim().is_empty() {
         return Err(BadInput("the note is empty; write what is to be kept".into()).into());
     }
@@ -147,7 +148,7 @@ async fn show(store: &Store, id: &str, format: ListFormat) -> Result<()> {
         return print_json(&note);
     }
     let KeptNote { kind, text, at, origin, pinned, session, source, sources, replaced, replaces, .. } = note;
-    let mut out = std::io::stdout().lock();
+    let mut out = out::stdout();
     writeln!(out, "{}\n", visible(&text))?;
     let kind = match kind {
         NoteKind::Note => "note",
@@ -192,7 +193,7 @@ async fn edit(store: &Store, id: &str, text: Option<&str>) -> Result<()> {
 /// `text` as the owner's editor leaves it.
 fn edited(text: &str) -> Result<String> {
     let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()));
-    let Some(editor) = editor.filter(|_| std::io::stdin().is_terminal()) else {
+    let Some(editor) = editor.filter(|_| out::is_here() && out::stdin_is_terminal()) else {
         return Err(
             BadInput("give the new text, `-` to read it from standard input, or set EDITOR and run this on a terminal".into()).into()
         );
@@ -219,9 +220,10 @@ fn edited(text: &str) -> Result<String> {
 async fn export(store: &Store, file: Option<&Path>, vectors: bool) -> Result<()> {
     let mut out: Box<dyn Write> = match file {
         Some(file) => {
-            Box::new(BufWriter::new(File::create_new(file).with_context(|| format!("{} cannot be written anew", file.display()))?))
+            let file = out::path(file);
+            Box::new(BufWriter::new(File::create_new(&file).with_context(|| format!("{} cannot be written anew", file.display()))?))
         }
-        None => Box::new(BufWriter::new(std::io::stdout().lock())),
+        None => Box::new(out::stdout()),
     };
     let (mut after, mut count) = (Some(0), 0);
     while let Some(position) = after {

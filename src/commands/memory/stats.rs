@@ -62,13 +62,13 @@ pub async fn run(store: &Store, plot: Option<&Path>, format: ListFormat) -> Resu
     #[expect(clippy::cast_precision_loss, reason = "a share of so many needs no more")]
     let hit_rate = (memory.recalled > 0).then(|| memory.used as f64 / memory.recalled as f64);
     let stats = Stats { hit_rate, recall: Times::of(&memory.recall_ms), search: Times::of(&search), memory };
-    if let Some(file) = plot {
-        std::fs::write(file, plot::svg(&stats)).with_context(|| format!("{} cannot be written", file.display()))?;
+    if let Some(file) = plot.map(crate::out::path) {
+        std::fs::write(&file, plot::svg(&stats)).with_context(|| format!("{} cannot be written", file.display()))?;
         tell!("drawn in {}", file.display());
     }
     match format {
         ListFormat::Json => print_json(&stats),
-        ListFormat::Text => Ok(show(&mut std::io::stdout().lock(), &stats)?),
+        ListFormat::Text => Ok(show(&mut crate::out::stdout(), &stats)?),
     }
 }
 

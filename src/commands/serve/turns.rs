@@ -1,19 +1,12 @@
-//! `paguro serve`: the always-on process. It fires the jobs that are due and runs the turns that are open, those that a crash cut off
-//! included. It takes no messages itself; what it has to say waits in the outbox for the channel that it goes to.
-//!
-//! Nothing is looked at again and again: it sleeps until a job is due, a turn ends, a message or a job is added, or a signal comes. Only
-//! the clock on the wall can jump, and a machine can be put to sleep, so it wakes once a minute.
+//! The turns that `serve` runs: which may go on, and what became of them.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agent::{Agent, AgentError, Outcome};
+use agent::{Agent, AgentError, Bounds, Event, Outcome};
 use anyhow::Result;
-use channels::terminal::{Format, Printer};
-use channels::visible;
+use channels::{Live, visible};
 use engine::EngineError;
 use jiff::Timestamp;
 use memory::{Fired, JOB_CHANNEL, JobRow, Missed, Start, Store, TurnRow};
@@ -21,10 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tools::schedule;
 
-use super::ask::{say_if_demo, screen};
-use super::job::checklist;
-use crate::args::{ServeArgs, TurnArgs};
-use crate::parts::{self, Context};
+use super::super::job::checklist;
 
 /// Turns of jobs that run at once, each of another session; more wait. They share what the model has left.
 const JOBS_AT_ONCE: usize = 4;
@@ -35,81 +25,32 @@ const TURNS_AT_ONCE: usize = 4;
 /// The longest sleep. A job is so late at most after the machine was, and what went wrong is tried again as often.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
-/// So long nothing has run when facts are distilled: then the owner is not about to write the next message.
-const QUIET: Duration = Duration::from_secs(45);
-
-/// Ends with status 0 on a signal; turns that run then stay open, and the next start goes on with them.
-pub async fn run(args: ServeArgs) -> Result<ExitCode> {
-    let context = Context::read()?;
-    let turn = TurnArgs::of_model(args.model);
-    let options = context.load_options(turn.model.as_deref())?;
-    let store = context.store()?;
-    say_if_demo(&context, &turn);
-    let interrupt = parts::on_ctrl_c();
-    let stop = interrupt.raised();
-    tokio::pin!(stop);
-    let mut printer = Printer::new(screen(Format::Text), io::stdout(), io::stderr());
-    let engine = parts::load(options, &mut printer, &interrupt).await?;
-    printer.settle()?;
-    let agent = Arc::new(parts::agent(&context, &turn, store, engine).await?);
-    let layers: Vec<&str> = context.sandbox().report().in_force.iter().map(|layer| layer.name()).collect();
-    tell!("paguro: the sandbox around commands: {}", if layers.is_empty() { "none".to_owned() } else { layers.join(", ") });
-    let mut serving = Serving::new(agent);
-    serving.greet().await?;
-    let mut changes = serving.store.changes();
-    serving.agent.embed_in_background();
-    let distils = context.config.memory.distil.unwrap_or(!context.is_demo(&turn)?);
-    let mut active = Instant::now();
-    loop {
-        let sleep = serving.work().await?;
-        if !serving.running.is_empty() {
-            active = Instant::now();
-        } else if distils && active.elapsed() >= QUIET {
-            serving.agent.distil_in_background();
-        }
-        tokio::select! {
-            () = &mut stop => break,
-            Some(ended) = serving.running.join_next_with_id() => serving.ended(ended)?,
-            // An error is the store's end, which the next look at it tells.
-            _ = changes.changed() => serving.resting.clear(),
-            () = tokio::time::sleep(sleep) => serving.resting.clear(),
-        }
-    }
-    // What runs is dropped: the model stops within a token and tools are killed.
-    serving.running.shutdown().await;
-    tell!("paguro: stopped");
-    Ok(ExitCode::SUCCESS)
-}
+/// Events of a turn that wait to be passed on; the turn waits for room.
+const EVENTS: usize = 64;
 
 /// What runs, and what waits.
-struct Serving {
-    agent: Arc<Agent>,
+pub struct Serving {
+    /// Runs what begins from now on.
+    pub agent: Arc<Agent>,
     store: Store,
-    running: JoinSet<Result<Outcome, AgentError>>,
+    live: Live,
+    pub running: JoinSet<Result<Outcome, AgentError>>,
     /// The turns of the running tasks.
     turns: HashMap<Id, TurnRow>,
     /// Open turns that cannot go on until something changes.
-    resting: HashSet<i64>,
+    pub resting: HashSet<i64>,
     /// The last line about an open turn, so that each stands there once.
     told: HashMap<i64, String>,
 }
 
 impl Serving {
-    fn new(agent: Arc<Agent>) -> Self {
+    pub fn new(agent: Arc<Agent>, live: Live) -> Self {
         let store = agent.store().clone();
-        Self { agent, store, running: JoinSet::new(), turns: HashMap::new(), resting: HashSet::new(), told: HashMap::new() }
-    }
-
-    async fn greet(&self) -> Result<()> {
-        let jobs = self.store.jobs().await?;
-        let next = jobs.iter().filter(|job| job.enabled).find_map(|job| Some((job, job.next?)));
-        let next = next.map(|(job, next)| format!(", next {} at {}", job.name, schedule::in_zone(next, &job.zone))).unwrap_or_default();
-        tell!("paguro: ready; model {}, {} jobs{}", self.agent.engine().info().name, jobs.len(), visible(&next));
-        Ok(())
+        Self { agent, store, live, running: JoinSet::new(), turns: HashMap::new(), resting: HashSet::new(), told: HashMap::new() }
     }
 
     /// Fires what is due and starts what can go on; how long there is nothing more to do.
-    async fn work(&mut self) -> Result<Duration> {
+    pub async fn work(&mut self) -> Result<Duration> {
         let sleep = match self.fire_due().await {
             Ok(sleep) => sleep,
             // A full disk, say. The jobs are still due when it has room.
@@ -152,15 +93,18 @@ impl Serving {
             if !busy.insert(turn.session) || self.resting.contains(&turn.id) || !self.has_place(&turn) {
                 continue;
             }
-            let (agent, id) = (Arc::clone(&self.agent), turn.id);
-            let task = self.running.spawn(async move {
-                // Nobody listens: the journal has what is said.
-                let (events, _) = mpsc::channel(1);
-                agent.run(id, &events, agent.deadline()).await
-            });
+            self.live.begin(&turn);
+            let (agent, live, bounds) = (Arc::clone(&self.agent), self.live.clone(), self.bounds(&turn));
+            let task = self.running.spawn(run(agent, live, turn.id, bounds));
             self.turns.insert(task.id(), turn);
         }
         Ok(())
+    }
+
+    fn bounds(&self, turn: &TurnRow) -> Bounds {
+        let limits = self.live.limits(turn);
+        let deadline = limits.time_ms.and_then(|time| Instant::now().checked_add(Duration::from_millis(time)));
+        Bounds { deadline: deadline.unwrap_or_else(|| self.agent.deadline()), steps: limits.steps, tokens: limits.tokens }
     }
 
     /// Whether one more turn of this kind may run.
@@ -170,8 +114,22 @@ impl Serving {
         running < if is_job { JOBS_AT_ONCE } else { TURNS_AT_ONCE }
     }
 
+    /// Lets what runs finish for a while, and parks the rest: the model stops within a token and tools are killed; the next start goes on.
+    pub async fn park(&mut self, patience: Duration) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + patience;
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.running.join_next_with_id()).await {
+            self.ended(ended)?;
+        }
+        self.running.shutdown().await;
+        for (_, turn) in self.turns.drain() {
+            let message = "paguro is stopping; this goes on when it starts again".to_owned();
+            self.live.end(turn.id, Event::Error { code: "stopping".to_owned(), message }, None);
+        }
+        Ok(())
+    }
+
     /// A turn has ended, or cannot go on for now.
-    fn ended(&mut self, ended: Result<(Id, Result<Outcome, AgentError>), JoinError>) -> Result<()> {
+    pub fn ended(&mut self, ended: Result<(Id, Result<Outcome, AgentError>), JoinError>) -> Result<()> {
         let (task, outcome) = match ended {
             Ok((task, outcome)) => (task, Some(outcome)),
             // A panic, which its hook has told of. The turn is open; the next one may do better.
@@ -183,15 +141,35 @@ impl Serving {
                 self.told.remove(&turn.id);
                 let how = if result.ok { "done".to_owned() } else { format!("ended: {}", result.text) };
                 tell!("paguro: {}", visible(&one_line(&turn, &how)));
+                let outbound = result.outbound;
+                self.live.end(turn.id, Event::Result(result), outbound);
                 return Ok(());
             }
             Some(Ok(Outcome::Waiting(question))) => {
+                self.live.rest(turn.id);
                 format!("waits for an approval, {}: {} {} ({})", question.id(), question.tool, question.arguments, question.reason)
             }
             // Without the model's thread nothing will run any more.
             Some(Err(error @ AgentError::Engine(EngineError::Gone, _))) => return Err(error.into()),
-            Some(Err(error)) => format!("cannot go on: {error}"),
-            None => "cannot go on: a fault in paguro".to_owned(),
+            Some(Err(error)) => {
+                let outbound = match error {
+                    AgentError::Engine(_, outbound) => outbound,
+                    _ => None,
+                };
+                let message = error.to_string();
+                self.live.end(turn.id, Event::Error { code: error.code().to_owned(), message: message.clone() }, outbound);
+                // Those are finished, and the journal says so.
+                if outbound.is_some() || matches!(error, AgentError::Stopped(_)) {
+                    self.told.remove(&turn.id);
+                    tell!("paguro: {}", visible(&one_line(&turn, &format!("ended: {message}"))));
+                    return Ok(());
+                }
+                format!("cannot go on: {message}")
+            }
+            None => {
+                self.live.rest(turn.id);
+                "cannot go on: a fault in paguro".to_owned()
+            }
         };
         self.resting.insert(turn.id);
         if self.told.get(&turn.id) != Some(&line) {
@@ -199,6 +177,25 @@ impl Serving {
             self.told.insert(turn.id, line);
         }
         Ok(())
+    }
+}
+
+/// Runs a turn and passes on what it shows.
+async fn run(agent: Arc<Agent>, live: Live, turn: i64, bounds: Bounds) -> Result<Outcome, AgentError> {
+    let (events, mut shown) = mpsc::channel(EVENTS);
+    let run = agent.run(turn, &events, bounds);
+    tokio::pin!(run);
+    loop {
+        tokio::select! {
+            biased;
+            Some(event) = shown.recv() => live.show(turn, event),
+            outcome = &mut run => {
+                while let Ok(event) = shown.try_recv() {
+                    live.show(turn, event);
+                }
+                return outcome;
+            }
+        }
     }
 }
 

@@ -1,0 +1,163 @@
+//! `paguro serve`: the always-on process. It takes messages from its first moment, loads the model beside that, fires the jobs that are due
+//! and runs the turns that are open, those that a crash cut off included.
+//!
+//! Nothing is looked at again and again: it sleeps until a job is due, a turn ends, a message or a job is added, or a signal comes. Only
+//! the clock on the wall can jump, and a machine can be put to sleep, so it wakes once a minute.
+
+mod hooks;
+mod loading;
+mod reload;
+mod signals;
+mod turns;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agent::Agent;
+use anyhow::{Context as _, Result};
+use channels::socket::{self, Listener};
+use channels::{Desk, Live, State, visible};
+use engine::Engine;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tools::schedule;
+
+use self::loading::Loading;
+use self::reload::Reload;
+use self::signals::{Signal, Signals};
+use self::turns::Serving;
+use super::ask::say_if_demo;
+use crate::args::{ServeArgs, TurnArgs};
+use crate::parts::{self, Context};
+
+/// So long nothing has run when facts are distilled: then the owner is not about to write the next message.
+const QUIET: Duration = Duration::from_secs(45);
+
+/// How long turns that run may take to end when the process is to stop; then they are parked.
+const FINISH: Duration = Duration::from_secs(4);
+
+/// Most time from the signal to the end, what the model holds written to disk.
+const STOP: Duration = Duration::from_millis(9_500);
+
+/// Ends with status 0 on a signal; turns that run then stay open, and the next start goes on with them.
+pub async fn run(args: ServeArgs) -> Result<ExitCode> {
+    let context = Context::read()?;
+    let turn = TurnArgs::of_model(args.model);
+    let options = context.load_options(turn.model.as_deref())?;
+    let mut signals = Signals::new()?;
+    let store = context.store()?;
+    say_if_demo(&context, &turn);
+    let listener = Listener::open(&context.home.data).context("the local socket cannot be opened")?;
+    let (state, state_seen) = watch::channel(State::Loading(0.0));
+    let reload = Reload::new(context, turn)?;
+    let desk = Desk {
+        store,
+        live: Live::default(),
+        secrets: reload.secrets(),
+        state: state_seen,
+        keep_rule: Arc::new(parts::keep_rule(&reload.context)),
+    };
+    let mut beside = JoinSet::new();
+    beside.spawn(socket::serve(listener, desk.clone(), hooks::hooks(&reload.context, &desk)?));
+    let mut process = Process { desk, state, reload, beside, serving: None };
+    let mut loading = Loading::start(options, process.state.clone());
+    loop {
+        tokio::select! {
+            engine = loading.ended() => {
+                process.loaded(engine?).await?;
+                break;
+            }
+            signal = signals.next() => match signal {
+                Signal::Stop => {
+                    loading.cancel().await;
+                    return process.stop(&mut signals).await;
+                }
+                Signal::Reload => process.reload.changed().await,
+            },
+        }
+    }
+    process.hold(&mut signals).await?;
+    process.stop(&mut signals).await
+}
+
+/// The process, with or without its model.
+struct Process {
+    desk: Desk,
+    state: watch::Sender<State>,
+    reload: Reload,
+    /// What runs beside the turns: the socket, the channels.
+    beside: JoinSet<()>,
+    serving: Option<Serving>,
+}
+
+impl Process {
+    /// The model is there.
+    async fn loaded(&mut self, engine: Engine) -> Result<()> {
+        let Reload { context, turn, .. } = &self.reload;
+        let agent = Arc::new(parts::agent(context, turn, self.desk.store.clone(), engine).await?);
+        let layers: Vec<&str> = context.sandbox().report().in_force.iter().map(|layer| layer.name()).collect();
+        tell!("paguro: the sandbox around commands: {}", if layers.is_empty() { "none".to_owned() } else { layers.join(", ") });
+        self.state.send_replace(State::Ready(Arc::clone(&agent)));
+        greet(&agent).await?;
+        agent.embed_in_background();
+        self.serving = Some(Serving::new(agent, self.desk.live.clone()));
+        Ok(())
+    }
+
+    /// Serves until it is to stop.
+    async fn hold(&mut self, signals: &mut Signals) -> Result<()> {
+        let Some(serving) = &mut self.serving else { return Ok(()) };
+        let mut changes = self.desk.store.changes();
+        let mut active = Instant::now();
+        loop {
+            let sleep = serving.work().await?;
+            if !serving.running.is_empty() {
+                active = Instant::now();
+            } else if self.reload.distils && active.elapsed() >= QUIET {
+                serving.agent.distil_in_background();
+            }
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop => return Ok(()),
+                    Signal::Reload => {
+                        if let Some(agent) = self.reload.renew(&serving.agent).await {
+                            serving.agent = Arc::clone(&agent);
+                            self.state.send_replace(State::Ready(agent));
+                        }
+                    }
+                },
+                Some(ended) = serving.running.join_next_with_id() => serving.ended(ended)?,
+                // An error is the store's end, which the next look at it tells.
+                _ = changes.changed() => serving.resting.clear(),
+                () = tokio::time::sleep(sleep) => serving.resting.clear(),
+            }
+        }
+    }
+
+    /// Finishes or parks what runs, writes to disk what the model has read, and closes the database. A second signal, or too long a
+    /// time, ends the process where it is: the journal has everything.
+    async fn stop(mut self, signals: &mut Signals) -> Result<ExitCode> {
+        signals.end_on_the_next(STOP);
+        self.state.send_replace(State::Stopping);
+        if let Some(serving) = &mut self.serving {
+            serving.park(FINISH).await?;
+        }
+        // Clients read what is to be read; a channel sends no more, what it has to say is in the journal.
+        tokio::task::yield_now().await;
+        self.beside.shutdown().await;
+        // The last handles: the engine writes what it holds, the store closes.
+        let Self { desk, state, reload, serving, .. } = self;
+        tokio::task::spawn_blocking(move || drop((serving, state, desk, reload))).await?;
+        tell!("paguro: stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn greet(agent: &Agent) -> Result<()> {
+    let jobs = agent.store().jobs().await?;
+    let next = jobs.iter().filter(|job| job.enabled).find_map(|job| Some((job, job.next?)));
+    let next = next.map(|(job, next)| format!(", next {} at {}", job.name, schedule::in_zone(next, &job.zone))).unwrap_or_default();
+    tell!("paguro: ready; model {}, {} jobs{}", agent.engine().info().name, jobs.len(), visible(&next));
+    Ok(())
+}
