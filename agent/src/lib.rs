@@ -11,6 +11,7 @@ mod question;
 mod recall;
 mod run;
 mod secrets;
+mod speaker;
 mod step;
 mod task;
 mod tool;
@@ -25,6 +26,7 @@ pub use question::{Answer, KeepRule, Question, Scope, answer, questions};
 pub use recall::{FULL_PERCENT, embed_missing, look_up};
 pub use run::{listed, transcripts};
 pub use secrets::Secrets;
+pub use speaker::OWNER;
 pub use step::{Step, Thought, denied, messages, thoughts, total_usage};
 
 pub use task::{SPAWN, Spawn, TASK_CHANNEL};

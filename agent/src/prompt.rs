@@ -9,6 +9,7 @@ use crate::context::{SYSTEM_BLOCK, user_message};
 use crate::recall::summary::{READ, Summary, due, rules};
 use crate::recall::tail_line;
 use crate::run::{Past, Run, listed, transcript_name};
+use crate::speaker::{guest, is_shared};
 use crate::step::{Step, find_call, finished_messages, messages, thoughts};
 use crate::task::Task;
 
@@ -47,7 +48,8 @@ impl Run<'_> {
         let job = if self.is_job() { self.agent.store.job_origin(self.turn.id).await? } else { None };
         let summarised = summary.as_ref().and_then(|summary| summary.origin.as_deref());
         let noted = fresh.iter().filter_map(|note| note.origin.as_deref());
-        let origin = listed(piped.into_iter().chain(given).chain(job.as_deref()).chain(summarised).chain(noted));
+        let guest = guest(&self.turn);
+        let origin = listed(guest.as_deref().into_iter().chain(piped).chain(given).chain(job.as_deref()).chain(summarised).chain(noted));
         let notes = fresh.iter().map(|note| note.id.clone()).collect();
         self.append(Step::Began { content, notes, from, summary: summary.map(|summary| summary.upto), origin, recall_ms: recalled.ms });
         Ok(())
@@ -102,6 +104,10 @@ impl Run<'_> {
         }
         self.flush().await?;
         for other in self.agent.store.waiting_after(self.turn.session, self.turn.id).await? {
+            // What others say is theirs, with their rights.
+            if other.person != self.turn.person {
+                continue;
+            }
             let content = user_message(&other.text, other.data.as_deref(), &(self.agent.settings.clock)(), &[]);
             let origin = other.data.is_some().then(|| PIPED.to_owned());
             let step = Step::Steered { turn: other.id, content, origin };
@@ -141,7 +147,9 @@ impl Run<'_> {
         if let Some(block) = store.system_block(self.turn.session).await? {
             return Ok(block);
         }
-        let (more, rules) = ((settings.block_tail)().await, rules(&store.pinned().await?));
+        // What the owner has pinned is his own, and others read along.
+        let pinned = if is_shared(&self.turn) { Vec::new() } else { store.pinned().await? };
+        let (more, rules) = ((settings.block_tail)().await, rules(&pinned));
         let parts = [SYSTEM_BLOCK, &more, &rules].map(str::trim);
         let block: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         Ok(store.set_system_block(self.turn.session, block.join("\n\n") + "\n").await?)

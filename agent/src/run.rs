@@ -11,6 +11,7 @@ use crate::approval::{CallFacts, Decision, Rule, Verdict, call_hash, decide, pro
 use crate::event::{Event, Stage};
 use crate::next::{Failure, Next, next};
 use crate::question::{Question, Scope};
+use crate::speaker::{decide_for_guest, guest};
 use crate::step::{Step, Thought, find_call, thoughts, total_usage};
 use crate::task::{SPAWN, Spawned, Task};
 use crate::tool::{Effect, Output, ToolContext, ToolError, Toolbox};
@@ -197,7 +198,8 @@ impl<'a> Run<'a> {
             foreign: context.foreign.as_deref(),
             leads_to: leads_to.as_deref(),
         };
-        let mut verdict = decide(&self.agent.policy(), &facts);
+        let policy = self.agent.policy();
+        let mut verdict = if guest(&self.turn).is_some() { decide_for_guest(&policy, &facts) } else { decide(&policy, &facts) };
         if verdict.decision == Decision::Ask {
             let grants = self.agent.store.grants(self.place().2).await?;
             let grants: Vec<Rule> = grants.into_iter().filter_map(|grant| serde_json::from_value(grant).ok()).collect();

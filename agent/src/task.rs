@@ -218,6 +218,7 @@ impl Run<'_> {
                 text,
                 parent: Some(self.turn.id),
                 task: serde_json::to_string(&task).ok(),
+                person: self.turn.person.clone(),
                 ..Inbound::default()
             };
             let accepted = self.agent.accept(inbound).await?;

@@ -24,6 +24,7 @@ mod plan;
 mod policy;
 mod recall;
 mod sandbox;
+mod serve;
 mod skills;
 mod support;
 mod undo;

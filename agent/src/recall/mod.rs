@@ -16,6 +16,7 @@ use memory::{Found, GIVEN, Note, NoteKind, Search, Store, StoreError, TurnRow};
 use crate::agent::{Agent, AgentError};
 use crate::context::{one_line, without_tail};
 use crate::run::{Past, Run};
+use crate::speaker::is_shared;
 use crate::step::Step;
 
 /// Pieces of a turn that are found again; what comes after them is in the journal only.
@@ -55,9 +56,9 @@ pub(crate) struct Recalled {
 }
 
 impl Run<'_> {
-    /// Notes that fit the message, best first. A task is told all that it needs.
+    /// Notes that fit the message, best first. A task is told all that it needs, and where others read along nothing is given away.
     pub(crate) async fn recall(&self) -> Result<Recalled, AgentError> {
-        if self.task.is_some() {
+        if self.task.is_some() || is_shared(&self.turn) {
             return Ok(Recalled { notes: Vec::new(), ms: 0.0 });
         }
         let started = Instant::now();
