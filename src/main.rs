@@ -22,11 +22,17 @@ mod commands;
 mod config;
 mod exit;
 mod home;
+#[allow(dead_code, reason = "`serve` takes it up")]
+mod logs;
 mod measure;
 mod models;
+#[allow(dead_code, reason = "`serve` takes it up")]
+mod notify;
 mod parts;
 mod secrets;
 mod size;
+#[allow(dead_code, reason = "`serve` takes it up")]
+mod status;
 mod toolbox;
 
 use std::process::ExitCode;
@@ -100,6 +106,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Command::Approvals(args) => commands::approvals::run(args).await,
             Command::Job(command) => commands::job::run(command).await,
             Command::Serve(args) => commands::serve::run(args).await,
+            Command::Service(command) => commands::service::run(&command),
             Command::Skill(command) => commands::skill::run(&command).await,
             Command::Config(command) => commands::config::run(&command),
             Command::Tool(command) => commands::tool::run(&command).await,

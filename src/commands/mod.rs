@@ -16,6 +16,7 @@ pub mod memory;
 pub mod model;
 pub mod plan;
 pub mod serve;
+pub mod service;
 pub mod session;
 pub mod skill;
 pub mod tool;
