@@ -24,6 +24,8 @@ mod plan;
 mod policy;
 mod recall;
 mod sandbox;
+#[cfg(target_os = "linux")]
+mod service;
 mod skills;
 mod support;
 mod undo;
