@@ -25,6 +25,8 @@ mod policy;
 mod recall;
 mod sandbox;
 mod serve;
+#[cfg(target_os = "linux")]
+mod service;
 mod skills;
 mod support;
 mod undo;

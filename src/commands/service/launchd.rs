@@ -1,7 +1,6 @@
 //! The launchd agent of macOS: its property list, and what `launchctl` is asked. The list is made of given facts alone.
 //!
 //! Deliberately not here: a boundary around the service; launchd has none that a user may set.
-#![cfg_attr(not(target_os = "macos"), allow(dead_code, reason = "compiled and tested everywhere, used on macOS"))]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -133,7 +133,7 @@ impl Owner {
 
     fn file(&self) -> PathBuf {
         if cfg!(target_os = "macos") {
-            return launchd::file(&self.account.as_ref().map(|account| account.folder.clone()).unwrap_or_default());
+            return launchd::file(&std::env::home_dir().unwrap_or_default());
         }
         systemd::file(&self.scope, &self.configurations)
     }
@@ -363,7 +363,7 @@ fn uninstall(scope: ScopeArgs) -> Result<ExitCode> {
     }
     std::fs::remove_file(&file).with_context(|| refused(&file, "removed"))?;
     if !cfg!(target_os = "macos") {
-        systemd::forget(&owner.scope);
+        systemd::forget(&owner.scope, &file);
     }
     say!("removed {}; conversations, models and configuration stay", file.display());
     say!("next, should you want it back: paguro service install{flag}");
@@ -453,7 +453,7 @@ mod tests {
         assert!(!text.contains("RestartSteps"), "{text}");
         let newer = systemd::text(&Facts { systemd: Some(254), ..facts(Scope::User) }).unwrap();
         assert!(newer.contains("\nRestartSteps=8\n") && newer.contains("\nWantedBy=default.target\n"), "{newer}");
-        assert!(!newer.contains("User=") || newer.contains("PrivateUsers=") && !newer.contains("\nUser="), "{newer}");
+        assert!(!newer.contains("\nUser="), "{newer}");
         assert!(systemd::text(&Facts { program: "/a\nb".into(), ..facts(Scope::User) }).is_err());
     }
 

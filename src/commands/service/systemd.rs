@@ -113,8 +113,15 @@ pub fn text(facts: &Facts) -> Result<String> {
         // One that is gone must not keep the service from starting; it will say what it misses.
         writeln!(out, "BindReadOnlyPaths={}", word("-", path)?)?;
     }
-    let target = if system { "multi-user.target" } else { "default.target" };
-    Ok(out + &format!("\n[Install]\nWantedBy={target}\n"))
+    Ok(out + &format!("\n[Install]\nWantedBy={}\n", target(&facts.scope)))
+}
+
+/// What is started when the machine is, or its user logs in.
+fn target(scope: &Scope) -> &'static str {
+    match scope {
+        Scope::System { .. } => "multi-user.target",
+        Scope::User => "default.target",
+    }
 }
 
 /// `PrivateDevices` shows no GPU, so these are put back.
@@ -215,8 +222,11 @@ pub fn deactivate(scope: &Scope) -> Vec<String> {
     }
 }
 
-/// After the unit's file is gone.
-pub fn forget(scope: &Scope) {
+/// After the unit's `file` is gone.
+pub fn forget(scope: &Scope, file: &Path) {
+    // Without systemd nobody has taken away what enabled it.
+    let folder = file.with_file_name(format!("{}.wants", target(scope)));
+    let _ = std::fs::remove_file(folder.join(NAME));
     // Best effort: it is forgotten at the next start otherwise.
     let _ = systemctl(scope, &["daemon-reload"]);
 }
