@@ -250,7 +250,7 @@ fn react(state: &mut State, params: Params<'_>) -> Outcome {
 }
 
 /// The message that an edit names: the bot's own, and there.
-fn editable(state: &mut State, params: Params<'_>) -> Outcome<&mut Message> {
+fn editable<'a>(state: &'a mut State, params: Params<'_>) -> Outcome<&'a mut Message> {
     let (chat, id) = (params.needed("chat_id")?, params.needed("message_id")?);
     let known = state.knew(chat, id);
     match state.message_mut(chat, id) {

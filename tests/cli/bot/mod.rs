@@ -25,9 +25,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+#[allow(unused_imports, reason = "as above")]
 pub use faults::{Fault, What};
 pub use limits::{Rates, Window};
+#[allow(unused_imports, reason = "as above")]
 pub use people::{Post, Said, mention};
+#[allow(unused_imports, reason = "as above")]
 pub use state::{BOT, BOT_NAME, Call, Draft, Drafts, Message, Rules, State};
 
 /// When a callback of a request is called.

@@ -184,7 +184,7 @@ pub struct State {
     pub oddities: Vec<String>,
     pub faults: Vec<Fault>,
     pub limits: Limits,
-    counters: BTreeMap<i64, i64>,
+    pub counters: BTreeMap<i64, i64>,
 }
 
 pub fn unix() -> u64 {
