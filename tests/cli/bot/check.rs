@@ -205,9 +205,9 @@ fn check_button(button: &Value) -> Outcome<()> {
         (Value::String(data), Value::Null) if (1..=64).contains(&data.len()) => Ok(()),
         (Value::Null, Value::String(url)) if url.contains("://") => Ok(()),
         (Value::Null, Value::String(_)) => Err(Refusal::wrong("BUTTON_URL_INVALID")),
-        (Value::Null, Value::Null) => Err(Refusal::wrong(
-            "can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard",
-        )),
+        (Value::Null, Value::Null) => {
+            Err(Refusal::wrong("can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard"))
+        }
         _ => Err(Refusal::wrong("BUTTON_DATA_INVALID")),
     }
 }

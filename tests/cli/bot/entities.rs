@@ -8,24 +8,8 @@ use serde_json::{Value, json};
 /// Entities beyond this number are left out by the server.
 pub const MOST: usize = 100;
 
-const TAGS: [&str; 16] = [
-    "a",
-    "b",
-    "strong",
-    "i",
-    "em",
-    "s",
-    "strike",
-    "del",
-    "u",
-    "ins",
-    "tg-spoiler",
-    "tg-emoji",
-    "span",
-    "pre",
-    "code",
-    "blockquote",
-];
+const TAGS: [&str; 16] =
+    ["a", "b", "strong", "i", "em", "s", "strike", "del", "u", "ins", "tg-spoiler", "tg-emoji", "span", "pre", "code", "blockquote"];
 
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Parsed {
@@ -56,8 +40,7 @@ struct Parser<'a> {
 /// Text with tags. The error is what follows "can't parse entities: ".
 pub fn html(source: &str) -> Result<Parsed, String> {
     let (source, at) = (source.as_bytes(), 0);
-    let mut parser =
-        Parser { source, at, text: Vec::new(), units: 0, open: Vec::new(), entities: Vec::new(), oddities: Vec::new() };
+    let mut parser = Parser { source, at, text: Vec::new(), units: 0, open: Vec::new(), entities: Vec::new(), oddities: Vec::new() };
     while let Some(&byte) = source.get(parser.at) {
         match byte {
             b'<' if parser.source.get(parser.at + 1) == Some(&b'/') => parser.end_tag()?,
@@ -342,5 +325,7 @@ impl Parser<'_> {
 fn is_link(url: &str) -> bool {
     let scheme = ["http://", "https://", "tg://", "ton://", "mailto:", "tel:"].iter().find_map(|scheme| url.strip_prefix(scheme));
     let rest = scheme.unwrap_or(url);
-    !rest.is_empty() && !rest.contains(char::is_whitespace) && (scheme.is_some() || rest.split('/').next().is_some_and(|host| host.contains('.')))
+    !rest.is_empty()
+        && !rest.contains(char::is_whitespace)
+        && (scheme.is_some() || rest.split('/').next().is_some_and(|host| host.contains('.')))
 }

@@ -102,7 +102,7 @@ impl Fault {
             return false;
         }
         self.seen += 1;
-        let hit = self.seen > self.skip && (self.seen - self.skip) % self.every == 0;
+        let hit = self.seen > self.skip && (self.seen - self.skip).is_multiple_of(self.every);
         self.times -= u32::from(hit && self.times != u32::MAX);
         hit
     }

@@ -45,7 +45,8 @@ impl Answer {
 
     /// As a gateway before the server answers.
     pub fn gateway(status: u16) -> Self {
-        let body = format!("<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status}</h1></center>nginx</body>\r\n</html>");
+        let body =
+            format!("<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status}</h1></center>nginx</body>\r\n</html>");
         Self { status, kind: "text/html", body: body.into_bytes() }
     }
 }

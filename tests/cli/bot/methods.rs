@@ -218,7 +218,8 @@ fn send_file(state: &mut State, params: Params<'_>, what: &str) -> Outcome {
     let (chat, topic, reply_to) = place(state, params)?;
     odd(state, what, &parsed);
     let (raw, media, file) = (params.text("caption")?.to_owned(), state.media(what, upload.clone()), Some(upload));
-    let message = Message { chat, topic, text: parsed.text, raw, entities: parsed.entities, markup, reply_to, media, file, ..Message::default() };
+    let message =
+        Message { chat, topic, text: parsed.text, raw, entities: parsed.entities, markup, reply_to, media, file, ..Message::default() };
     Ok(keep(state, message))
 }
 
@@ -255,7 +256,7 @@ fn editable<'a>(state: &'a mut State, params: Params<'_>) -> Outcome<&'a mut Mes
     let known = state.knew(chat, id);
     match state.message_mut(chat, id) {
         None => Err(Refusal { violation: !known, ..Refusal::bad("message to edit not found") }),
-        Some(message) if !message.from_bot() => Err(Refusal::wrong("message can't be edited")),
+        Some(message) if !message.is_bots() => Err(Refusal::wrong("message can't be edited")),
         Some(message) => Ok(message),
     }
 }
@@ -309,7 +310,7 @@ fn delete(state: &mut State, params: Params<'_>) -> Outcome {
     let known = state.knew(chat, id);
     match state.message_mut(chat, id) {
         None => Err(Refusal { violation: !known, ..Refusal::bad("message to delete not found") }),
-        Some(message) if !message.from_bot() && chat < 0 => Err(Refusal::wrong("message can't be deleted")),
+        Some(message) if !message.is_bots() && chat < 0 => Err(Refusal::wrong("message can't be deleted")),
         Some(message) => {
             message.deleted = true;
             Ok(json!(true))

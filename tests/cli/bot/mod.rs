@@ -4,7 +4,7 @@
 //!
 //! A request that a correct client would never send is a *violation*, beside its error; what the server would accept and show
 //! otherwise than meant is an *oddity*. Deliberately not here: inline mode, payments, stickers, channels, MarkdownV2.
-#![allow(dead_code, reason = "the fake is whole; not every test binary's tests use all of it")]
+#![allow(dead_code, unused_imports, reason = "the fake is whole; not every test binary's tests use all of it")]
 
 mod check;
 mod entities;
@@ -25,12 +25,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-#[allow(unused_imports, reason = "as above")]
 pub use faults::{Fault, What};
 pub use limits::{Rates, Window};
-#[allow(unused_imports, reason = "as above")]
 pub use people::{Post, Said, mention};
-#[allow(unused_imports, reason = "as above")]
 pub use state::{BOT, BOT_NAME, Call, Draft, Drafts, Message, Rules, State};
 
 /// When a callback of a request is called.

@@ -87,14 +87,16 @@ pub struct Message {
 }
 
 impl Message {
-    pub fn from_bot(&self) -> bool {
+    pub fn is_bots(&self) -> bool {
         self.from == BOT
     }
 
     /// The texts of its buttons, in order.
     pub fn buttons(&self) -> Vec<String> {
         let rows = self.markup["inline_keyboard"].as_array().into_iter().flatten();
-        rows.flat_map(|row| row.as_array().into_iter().flatten()).map(|button| button["text"].as_str().unwrap_or_default().to_owned()).collect()
+        rows.flat_map(|row| row.as_array().into_iter().flatten())
+            .map(|button| button["text"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 }
 
@@ -194,7 +196,7 @@ pub fn unix() -> u64 {
 impl State {
     /// The bot's messages as they are shown now, in the order of their sending; deleted ones are marked.
     pub fn sent(&self) -> Vec<&Message> {
-        self.messages.iter().filter(|message| message.from_bot()).collect()
+        self.messages.iter().filter(|message| message.is_bots()).collect()
     }
 
     /// The bot's messages in one chat that are not deleted.
@@ -339,14 +341,23 @@ impl State {
 
     /// What a failed wait shows.
     pub fn seen(&self) -> String {
-        let lines = |title: &str, lines: Vec<String>| format!("{title}:\n{}", lines.iter().map(|line| format!("  {line}\n")).collect::<String>());
+        let lines =
+            |title: &str, lines: Vec<String>| format!("{title}:\n{}", lines.iter().map(|line| format!("  {line}\n")).collect::<String>());
         let shown = self.messages.iter().map(|m| {
-            let who = if m.from_bot() { "bot" } else { "user" };
+            let who = if m.is_bots() { "bot" } else { "user" };
             let more = if m.deleted { ", deleted" } else { "" };
-            format!("{}/{} {who}, {} edits{more}: {:?} {:?}", m.chat, m.id, m.edits, m.text.chars().take(120).collect::<String>(), m.buttons())
+            format!(
+                "{}/{} {who}, {} edits{more}: {:?} {:?}",
+                m.chat,
+                m.id,
+                m.edits,
+                m.text.chars().take(120).collect::<String>(),
+                m.buttons()
+            )
         });
         let calls = self.calls.iter().rev().take(40).rev();
-        let calls = calls.map(|c| format!("{} {} {:?}: {}", c.number, c.method, c.status, c.params.to_string().chars().take(160).collect::<String>()));
+        let calls = calls
+            .map(|c| format!("{} {} {:?}: {}", c.number, c.method, c.status, c.params.to_string().chars().take(160).collect::<String>()));
         let drafts = self.drafts.iter().map(|draft| format!("{}: {:?}", draft.chat, draft.texts.last()));
         [
             lines("messages", shown.collect()),

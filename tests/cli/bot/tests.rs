@@ -227,7 +227,10 @@ fn who_does_not_wait_is_noted() {
     bot.rules(|rules| rules.rates = Rates { private: Window::new(2, 1), ..Rates::none() });
     assert_eq!([client.call("sendMessage", text(ANN)).0, client.call("sendMessage", text(ANN)).0], [200, 200]);
     let (status, body) = client.call("sendMessage", text(ANN));
-    assert_eq!((status, &body["parameters"]["retry_after"], &body["description"]), (429, &json!(1), &json!("Too Many Requests: retry after 1")));
+    assert_eq!(
+        (status, &body["parameters"]["retry_after"], &body["description"]),
+        (429, &json!(1), &json!("Too Many Requests: retry after 1"))
+    );
     assert_eq!(client.call("sendMessage", text(8)).0, 200, "another chat goes on");
     assert_eq!(bot.violations(), [""; 0], "the first refusal is nobody's fault");
     bot.fault(Fault::new(What::Flood(30)).in_chat(8));
@@ -264,7 +267,9 @@ fn faults_come_on_demand() {
     for (what, sees, sent) in cases {
         let before = bot.sent().len();
         bot.fault(Fault::new(what.clone()).on("sendMessage").in_chat(ANN));
-        let found = client.try_call("sendMessage", &json!({ "chat_id": ANN, "text": "x" })).map_or_else(|error| error, |(status, _)| status.to_string());
+        let found = client
+            .try_call("sendMessage", &json!({ "chat_id": ANN, "text": "x" }))
+            .map_or_else(|error| error, |(status, _)| status.to_string());
         assert!(found.starts_with(sees), "{what:?}: {found}");
         assert_eq!(bot.sent().len() - before, usize::from(sent), "{what:?}");
         // Whatever became of the connection, the next one is good, after a second try where the pool kept the old one.
@@ -307,7 +312,9 @@ fn people_press_edit_leave_and_are_shown_what_is_sent() {
     let updates = client.ok("getUpdates", json!({ "offset": said.update }));
     let message = &updates[0]["message"];
     assert_eq!((&message["message_thread_id"], &message["chat"]["type"]), (&json!(3), &json!("supergroup")));
-    let kinds = |value: &Value| value["entities"].as_array().unwrap().iter().map(|e| covered(value["text"].as_str().unwrap(), e)).collect::<Vec<_>>();
+    let kinds = |value: &Value| {
+        value["entities"].as_array().unwrap().iter().map(|e| covered(value["text"].as_str().unwrap(), e)).collect::<Vec<_>>()
+    };
     assert_eq!(kinds(message), [super::mention(), "/now".to_owned()]);
     assert_eq!(kinds(&updates[1]["edited_message"]), ["/start"]);
 
@@ -348,7 +355,8 @@ fn files_go_both_ways() {
     let file = sent.file.unwrap();
     assert_eq!((file.name.as_str(), file.bytes.as_slice()), ("a b.bin", &b"\r\n--X\r\n"[..]));
 
-    let form = client.http.post(format!("{}/sendMessage?chat_id=7", client.root)).header("Content-Type", "application/x-www-form-urlencoded");
+    let form =
+        client.http.post(format!("{}/sendMessage?chat_id=7", client.root)).header("Content-Type", "application/x-www-form-urlencoded");
     assert_eq!(client.send(form.body("text=a+b%26c")).unwrap().0, 200);
     assert_eq!(bot.texts(ANN), ["look", "a b&c"]);
     assert_eq!(bot.violations(), [""; 0]);
