@@ -1,7 +1,7 @@
 //! The fake keeps its rules: what a test of the program relies on, seen from a plain HTTP client.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -202,6 +202,7 @@ fn offsets_acknowledge_and_there_is_one_poller() {
     assert_eq!(bot.says(ANN, "not asked for").update, 0);
     client.updates(json!({ "allowed_updates": ["message"] }));
     assert_eq!(bot.says(ANN, "asked for").update, e + 2);
+    assert_eq!(client.updates(json!({})), [e + 2]);
     client.updates(json!({ "offset": e + 3 }));
 
     // A poll that waits is told of the second one, which then gets the update.
@@ -217,6 +218,16 @@ fn offsets_acknowledge_and_there_is_one_poller() {
     assert!(body["description"].as_str().unwrap().starts_with("Conflict: terminated by other getUpdates request"), "{body}");
     let update = bot.says(ANN, "wakes the poll").update;
     assert_eq!(second.join().unwrap(), [update]);
+
+    // A poller that was killed is no second poller, and takes nothing with it.
+    let polls = bot.look(|state| state.poll);
+    let mut killed = TcpStream::connect(bot.url.strip_prefix("http://").unwrap()).unwrap();
+    write!(killed, "GET /bot{}/getUpdates?timeout=50&offset={} HTTP/1.1\r\nHost: fake\r\n\r\n", bot.token, update + 1).unwrap();
+    bot.wait_until(|state| state.poll == polls + 1, "poll of the one that is killed");
+    drop(killed);
+    let update = bot.says(ANN, "nobody hears it").update;
+    assert_eq!(Client::new(&bot).updates(json!({ "timeout": 50 })), [update]);
+    assert_eq!((bot.look(|state| state.conflicts), bot.violations()), (1, violations));
 }
 
 #[test]
