@@ -3,9 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// A request that was under way when its chat was told to wait is not held against the bot.
-const UNDER_WAY: Duration = Duration::from_millis(300);
-
 /// So many in so long.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
@@ -69,11 +66,11 @@ impl Limits {
         self.holds.insert(chat, Hold { told: now, until: now + Duration::from_secs(seconds) });
     }
 
-    /// Whether a wait is still on for this chat.
-    pub fn held(&self, chat: Option<i64>, now: Instant) -> Option<TooFast> {
+    /// Whether a wait is still on for this chat. What comes within `under_way` of the telling was sent before it was heard.
+    pub fn held(&self, chat: Option<i64>, under_way: Duration, now: Instant) -> Option<TooFast> {
         let own = chat.and_then(|chat| self.holds.get(&Some(chat)));
         let hold = own.into_iter().chain(self.holds.get(&None)).filter(|hold| hold.until > now).max_by_key(|hold| hold.until)?;
-        Some(TooFast { retry_after: seconds(hold.until - now), ignored: now > hold.told + UNDER_WAY })
+        Some(TooFast { retry_after: seconds(hold.until - now), ignored: now > hold.told + under_way })
     }
 
     /// Counts one request: every one against the bot's rate, and what is shown in `chat` against the chat's too.

@@ -195,7 +195,7 @@ impl State {
     fn before(&mut self, call: &Call) -> Outcome<Option<What>> {
         let (now, chat) = (Instant::now(), call.chat());
         let limited = chat.is_some() && call.method != "getChat" || call.method == "answerCallbackQuery";
-        if let Some(held) = self.limits.held(chat, now).filter(|_| limited) {
+        if let Some(held) = self.limits.held(chat, self.rules.under_way, now).filter(|_| limited) {
             if held.ignored {
                 self.violation(format!("ignored_retry_after: {} in {chat:?}, {} s too early", call.method, held.retry_after));
             }

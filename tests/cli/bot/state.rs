@@ -31,6 +31,8 @@ pub struct Rules {
     pub draft_life: Duration,
     /// How long after its press a query may be answered.
     pub query_life: Duration,
+    /// How long after a chat was told to wait a request still counts as under way, which is not held against the bot.
+    pub under_way: Duration,
 }
 
 impl Default for Rules {
@@ -40,6 +42,7 @@ impl Default for Rules {
             drafts: Drafts::Known,
             draft_life: Duration::from_secs(30),
             query_life: Duration::from_secs(15 * 60),
+            under_way: Duration::from_millis(300),
         }
     }
 }
