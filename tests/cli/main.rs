@@ -4,6 +4,7 @@
 
 mod ask;
 mod backup;
+mod bot;
 mod crash;
 mod crown;
 mod demo_model;
