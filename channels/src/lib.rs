@@ -3,8 +3,10 @@
 //! A channel takes messages and shows what becomes of them. It decides nothing: whether a call may run is the agent's
 //! question, and only the answer comes from here.
 
+mod commands;
 pub mod desk;
 pub mod live;
+mod notes;
 mod retell;
 pub mod socket;
 pub mod telegram;

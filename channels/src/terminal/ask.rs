@@ -50,7 +50,7 @@ impl Terminal {
             }
             match self.read_line().await {
                 Ok(Some(line)) => {
-                    if let Some(answer) = parse(&line, question.rule.is_some()) {
+                    if let Some(answer) = parse_answer(&line, question.rule.is_some()) {
                         return answer;
                     }
                 }
@@ -84,7 +84,7 @@ fn no(why: Option<String>) -> Answer {
 }
 
 /// The answer in `line`; `None`: it is neither. Only a question with a rule takes an answer for longer than once.
-fn parse(line: &str, has_rule: bool) -> Option<Answer> {
+pub(crate) fn parse_answer(line: &str, has_rule: bool) -> Option<Answer> {
     let line = line.trim();
     let end = line.find(|c: char| !c.is_alphabetic()).unwrap_or(line.len());
     let (word, rest) = line.split_at(end);
@@ -126,7 +126,7 @@ pub fn question_text(question: &Question, colour: bool) -> String {
 }
 
 /// A rule on one line, as it would stand in the configuration.
-fn rule_text(rule: &Rule) -> String {
+pub(crate) fn rule_text(rule: &Rule) -> String {
     let Ok(Value::Object(fields)) = serde_json::to_value(rule) else { return String::new() };
     let fields =
         fields.iter().filter(|(name, value)| *name != "decision" && !value.is_null()).map(|(name, value)| format!("{name} = {value}"));

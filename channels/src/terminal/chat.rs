@@ -16,8 +16,9 @@ use super::tool_lines::one_line;
 use super::tty::KeepMode;
 use super::turn::{DeliverError, Ended, TurnError, deliver_unsent, run_turn};
 use super::visible::visible_exact;
-use super::{commands, memory};
+use super::{CHANNEL, commands};
 use crate::socket::TurnLimits;
+use crate::{commands as shared, notes};
 
 const CYAN: &str = "\x1b[36m";
 const PLAIN: &str = "\x1b[0m";
@@ -256,15 +257,18 @@ async fn carry_out(
     let text = match command {
         Action::Help => help(),
         Action::Unknown(why) => why,
-        Action::Model => commands::model(agent),
+        Action::Model => shared::model(agent),
         Action::Sessions => commands::sessions(agent, session).await?,
-        Action::Memory(query) => memory::memory(agent, history, &query).await?,
+        Action::Memory(query) => notes::memory(agent.store(), Some(agent), Some(history), &query, None).await?,
         Action::Pin(rule) => commands::pin(agent, &rule).await?,
-        Action::Tasks(which) => commands::tasks(agent, &which).await?,
-        Action::Approvals => commands::approvals(agent).await?,
-        Action::Context => commands::context(agent, session).await?,
+        Action::Tasks(which) => shared::tasks(agent.store(), &which, async |task| agent.stop(task).await).await?,
+        Action::Approvals => shared::approvals(agent.store()).await?,
+        Action::Context => shared::context(agent, CHANNEL, session).await?,
         Action::Stop => commands::stop(agent, session).await?,
-        Action::Undo => commands::undo(agent, session, undo_files).await?,
+        Action::Undo => match shared::last_turn(agent.store(), CHANNEL, session).await? {
+            Some(turn) => shared::undo(agent.store(), &turn, undo_files).await?,
+            None => shared::NOTHING_TO_UNDO.to_owned(),
+        },
         Action::New(name) => return Ok(switched(commands::new_session(agent, name).await?)),
         Action::Session(name) => return Ok(switched(commands::find_session(agent, name).await?)),
         // These are the chat's own.

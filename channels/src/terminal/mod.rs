@@ -11,7 +11,6 @@ mod commands;
 mod editor;
 mod host;
 mod input;
-mod memory;
 mod printer;
 mod session;
 mod settings;
@@ -24,16 +23,19 @@ mod turn;
 mod usage;
 mod visible;
 
+pub use crate::notes::forget_typed;
 pub use approver::Approver;
 pub use ask::question_text;
+pub(crate) use ask::{parse_answer, rule_text};
 pub use chat::{ChatError, ChatOptions, UndoFiles, carry_out_line, chat};
 pub use host::Host;
-pub use memory::forget_typed;
 pub use printer::Printer;
 pub use session::{check_session_name, open_turns};
 pub use settings::{Approve, Format, Interrupt, Screen};
+pub(crate) use tool_lines::{call_line, one_line, value_text};
 pub use turn::{Ended, TurnError, deliver_unsent, run_turn};
 pub use visible::visible;
+pub(crate) use visible::visible_exact;
 
 /// The channel's name in the journal, for `ask` and `chat` alike.
 pub const CHANNEL: &str = "terminal";

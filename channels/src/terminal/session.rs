@@ -6,6 +6,7 @@ use agent::memory::{SessionRow, StoreError, TurnRow};
 use super::CHANNEL;
 use super::tool_lines::one_line;
 use super::visible::visible_exact;
+use crate::commands;
 
 /// Most characters of a session's name.
 const NAME_CHARS: usize = 64;
@@ -30,20 +31,14 @@ pub fn check_session_name(name: &str) -> Result<(), BadSessionName> {
 
 /// The unfinished turns of this channel's session `name`, oldest first; of a long list the beginning.
 pub async fn open_turns(agent: &Agent, name: &str) -> Result<Vec<TurnRow>, StoreError> {
-    let mut turns = agent.store().open_turns(Some(&key(name))).await?;
+    let mut turns = agent.store().open_turns(Some(&format!("{CHANNEL}/{name}"))).await?;
     turns.retain(|turn| turn.channel == CHANNEL && turn.session_name == name);
     Ok(turns)
 }
 
 /// This channel's session `name`.
 pub(super) async fn find(agent: &Agent, name: &str) -> Result<Option<SessionRow>, StoreError> {
-    let found = agent.store().find_session(&key(name)).await?;
-    Ok(found.filter(|row| row.channel == CHANNEL && row.name == name))
-}
-
-/// The session in the words of the store, which takes a bare name for that of any channel's session.
-fn key(name: &str) -> String {
-    format!("{CHANNEL}/{name}")
+    commands::find(agent.store(), CHANNEL, name).await
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub(super) const RESULT_LINES: usize = 3;
 const LINE_COLUMNS: usize = 120;
 
 /// A call on one line: `shell: uname -a`, or `write_file: path=notes.txt content=…`.
-pub(super) fn call_line(name: &str, arguments: &Value) -> String {
+pub(crate) fn call_line(name: &str, arguments: &Value) -> String {
     let text = match arguments {
         Value::Object(map) if map.is_empty() => return one_line(name),
         Value::Object(map) if map.len() == 1 => map.values().map(value_text).collect(),
@@ -34,7 +34,7 @@ pub(super) fn result_lines(content: &str) -> Vec<String> {
 }
 
 /// A string as it is, anything else as JSON.
-pub(super) fn value_text(value: &Value) -> String {
+pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -42,7 +42,7 @@ pub(super) fn value_text(value: &Value) -> String {
 }
 
 /// `text` on one line, cut.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     cut(&visible(text).replace('\n', "␊").replace('\t', " "))
 }
 

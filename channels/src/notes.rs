@@ -1,4 +1,4 @@
-//! `/memory`: the notes, from within a chat. Each of these returns its whole text.
+//! `/memory`: the notes, from within a conversation. Each of these returns its whole text.
 //!
 //! A line that begins with one of the words below is that command; anything else is looked for. `paguro memory` can do more.
 
@@ -6,48 +6,57 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{fs, io};
 
-use agent::memory::{Eraser, Forget, Note, NoteKind, Search, StoreError};
+use agent::memory::{Eraser, Forget, Note, NoteKind, Search, Store, StoreError};
 use agent::{Agent, AgentError};
 
-use super::commands::{date, grouped, short};
-use super::tool_lines::one_line;
+use crate::commands::{date, grouped, short};
+use crate::terminal::one_line;
 
 /// Notes that are shown.
 const NOTES: usize = 10;
 
-/// What `/memory LINE` says.
-pub(super) async fn memory(agent: &Agent, history: &Path, line: &str) -> Result<String, AgentError> {
+/// What `/memory LINE` says. `history` has the lines typed before, where there are such. With a `key` the same note is not added twice.
+pub(crate) async fn memory(
+    store: &Store,
+    agent: Option<&Agent>,
+    history: Option<&Path>,
+    line: &str,
+    key: Option<String>,
+) -> Result<String, AgentError> {
     let (word, rest) = line.split_once(char::is_whitespace).map_or((line, ""), |(word, rest)| (word, rest.trim()));
     match (word, rest) {
-        ("" | "list", "") => list(agent).await,
-        ("stats", "") => stats(agent).await,
+        ("" | "list", "") => list(store).await,
+        ("stats", "") => stats(store).await,
         ("add" | "show" | "forget" | "search", "") => Ok(format!("/memory {word} needs to know what")),
         ("add", text) => {
-            let note = agent.store().add_note(Note { text: text.to_owned(), ..Note::default() }).await?;
+            let note = store.add_note(Note { text: text.to_owned(), key, ..Note::default() }).await?;
             Ok(format!("kept as {}", note.id))
         }
-        ("show", id) => show(agent, id).await,
-        ("forget", ids) => forget(agent, history, ids).await,
-        ("search", query) => search(agent, query).await,
-        _ => search(agent, line).await,
+        ("show", id) => show(store, id).await,
+        ("forget", ids) => match agent {
+            Some(agent) => forget(agent, history, ids).await,
+            None => Ok("forgetting has to wait for the model, which has read it; it is being loaded".to_owned()),
+        },
+        ("search", query) => search(store, query).await,
+        _ => search(store, line).await,
     }
 }
 
-async fn list(agent: &Agent) -> Result<String, AgentError> {
-    let notes = agent.store().list(NOTES, 0).await?;
+async fn list(store: &Store) -> Result<String, AgentError> {
+    let notes = store.list(NOTES, 0).await?;
     let lines: Vec<String> = notes.iter().map(|note| format!("{}  {}  {}", note.id, date(&note.at), one_line(&note.text))).collect();
     Ok(if lines.is_empty() { "there are no notes yet".to_owned() } else { lines.join("\n") })
 }
 
-async fn search(agent: &Agent, query: &str) -> Result<String, AgentError> {
-    let found = agent.store().search(Search::words(query, NOTES)).await?;
+async fn search(store: &Store, query: &str) -> Result<String, AgentError> {
+    let found = store.search(Search::words(query, NOTES)).await?;
     let lines: Vec<String> =
         found.iter().map(|note| format!("{}  {}  {}  ({})", note.id, date(&note.at), one_line(&note.text), note.why)).collect();
     Ok(if lines.is_empty() { format!("no note has a word of: {query}") } else { lines.join("\n") })
 }
 
-async fn show(agent: &Agent, id: &str) -> Result<String, AgentError> {
-    let Some(note) = agent.store().note(id).await? else { return Ok(no_note(id)) };
+async fn show(store: &Store, id: &str) -> Result<String, AgentError> {
+    let Some(note) = store.note(id).await? else { return Ok(no_note(id)) };
     let kind = match note.kind {
         NoteKind::Note => "a note",
         NoteKind::Turn => "said in a conversation",
@@ -66,7 +75,7 @@ async fn show(agent: &Agent, id: &str) -> Result<String, AgentError> {
 }
 
 /// Out of the memory and of what the model has read. The session goes on: its next turn reads itself anew, without it.
-async fn forget(agent: &Agent, history: &Path, ids: &str) -> Result<String, AgentError> {
+async fn forget(agent: &Agent, history: Option<&Path>, ids: &str) -> Result<String, AgentError> {
     let ids: Vec<String> = ids.split_whitespace().map(str::to_owned).collect();
     let would = agent.store().would_forget(Forget { ids: ids.clone(), ..Forget::default() }).await?;
     if !would.unknown.is_empty() {
@@ -81,7 +90,10 @@ async fn forget(agent: &Agent, history: &Path, ids: &str) -> Result<String, Agen
         }
     }
     let mut out = "forgotten".to_owned();
-    if let Err(error) = forget_typed(history, &Eraser::new(would.notes.iter().map(|note| note.text.as_str()))) {
+    let eraser = Eraser::new(would.notes.iter().map(|note| note.text.as_str()));
+    if let Some(history) = history
+        && let Err(error) = forget_typed(history, &eraser)
+    {
         let _ = write!(out, "\nthe lines typed before cannot be cleaned of it: {}: {error}", history.display());
     }
     let forgotten = agent.store().forget_all(Forget { ids, ..Forget::default() }).await?;
@@ -111,8 +123,8 @@ pub fn forget_typed(file: &Path, eraser: &Eraser) -> io::Result<()> {
     Ok(())
 }
 
-async fn stats(agent: &Agent) -> Result<String, AgentError> {
-    let stats = agent.store().memory_stats().await?;
+async fn stats(store: &Store) -> Result<String, AgentError> {
+    let stats = store.memory_stats().await?;
     let (notes, facts, turns) = (grouped(stats.notes), grouped(stats.facts), grouped(stats.turns));
     let mut out = format!("{notes} notes, {facts} facts, {turns} pieces of conversations; {} on disk", short(stats.bytes, "B"));
     let _ = write!(out, "; {} have vectors", grouped(stats.vectors));

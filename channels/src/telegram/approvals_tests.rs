@@ -1,0 +1,139 @@
+use agent::engine::{FinishReason, Message, Role, ToolCall};
+use agent::{Thought, call_hash};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::desk::State;
+use crate::telegram::fake::{Fake, Reply, accepted, desk};
+use crate::telegram::{outbox, update};
+
+/// A turn waits for an answer about a call of `shell`.
+async fn asking(desk: &Desk, session: &str, command: &str) -> Question {
+    let turn = accepted(desk, session, "33").await.id;
+    let arguments = json!({ "command": command });
+    let hash = call_hash("shell", &arguments);
+    let call = ToolCall { id: "call_1".into(), name: "shell".into(), arguments };
+    let message = Message { tool_calls: vec![call], ..Message::new(Role::Assistant, "") };
+    let began = json!({ "kind": "began", "content": "x", "notes": [], "from": turn });
+    let thought = Step::Thought(Box::new(Thought {
+        message,
+        reason: FinishReason::ToolCalls,
+        model: String::new(),
+        model_hash: String::new(),
+        sampling: Default::default(),
+        usage: Default::default(),
+        timings: Default::default(),
+        cache_miss: None,
+    }));
+    let asked = Step::Asked { call: "call_1".into(), hash, reason: "it writes".into(), until: None, rule: None };
+    for body in [began, serde_json::to_value(thought).unwrap(), serde_json::to_value(asked).unwrap()] {
+        let kind = body["kind"].as_str().unwrap().to_owned();
+        desk.store.append(turn, &kind, body).await.unwrap();
+    }
+    desk.store.tell_of_change();
+    questions(&desk.store).await.unwrap().pop().unwrap()
+}
+
+fn server() -> Fake {
+    Fake::start(|method, _| match method {
+        "sendMessage" => Reply::ok(json!({ "message_id": 70 })),
+        "sendDocument" => Reply::ok(json!({ "message_id": 69 })),
+        _ => Reply::ok(json!(true)),
+    })
+}
+
+fn press(data: &str) -> Press {
+    let from = update::User { id: 1, first_name: "Anna".into(), ..Default::default() };
+    Press { id: "q1".into(), from, data: Some(data.into()), ..Press::default() }
+}
+
+#[tokio::test]
+async fn a_question_is_asked_answered_by_an_owner_and_recorded() {
+    let (desk, _state) = desk(State::Loading(0.0));
+    let (fake, question) = (server(), asking(&desk, "5", "rm x").await);
+    let running = tokio::spawn(outbox::run(desk.clone(), fake.api()));
+    let asked = fake.calls("sendMessage", 1).await.remove(0);
+    assert_eq!(asked["text"], "<b>shell</b> needs your approval: it writes\ncommand:\n<pre>rm x</pre>");
+    let buttons = json!([[{ "text": "Once", "callback_data": format!("q:{}:o", question.id()) }], [{ "text": "No", "callback_data": format!("q:{}:n", question.id()) }]]);
+    assert_eq!(asked["reply_markup"]["inline_keyboard"], buttons);
+    let yes = format!("q:{}:o", question.id());
+    pressed(&desk, &fake.api(), &press(&yes), false).await;
+    assert_eq!(questions(&desk.store).await.unwrap().len(), 1);
+    pressed(&desk, &fake.api(), &press(&yes), true).await;
+    assert!(questions(&desk.store).await.unwrap().is_empty());
+    let record = fake.calls("editMessageText", 1).await.remove(0);
+    let expected = format!("{}\n\n<b>✅ Allowed this once · telegram, Anna (1)</b>", asked["text"].as_str().unwrap());
+    assert_eq!((record["text"].as_str(), &record["message_id"], &record["reply_markup"]), (Some(&*expected), &json!(70), &Value::Null));
+    pressed(&desk, &fake.api(), &press(&yes), true).await;
+    pressed(&desk, &fake.api(), &press("nonsense"), true).await;
+    let answers: Vec<(Value, Value)> =
+        fake.calls("answerCallbackQuery", 4).await.iter().map(|call| (call["text"].clone(), call["show_alert"].clone())).collect();
+    let expected = [
+        ("Only an owner can answer this.", true),
+        ("✅ Allowed this once · telegram, Anna (1)", false),
+        ("This has been decided, or is no longer needed.", false),
+        ("This button is of no use any more.", false),
+    ];
+    assert_eq!(answers, expected.map(|(text, alert)| (json!(text), json!(alert))));
+    running.abort();
+}
+
+#[tokio::test]
+async fn an_answer_from_elsewhere_or_by_reply_becomes_a_record_too() {
+    for by_reply in [false, true] {
+        let (desk, _state) = desk(State::Loading(0.0));
+        let (fake, question) = (server(), asking(&desk, "5", "rm x").await);
+        let running = tokio::spawn(outbox::run(desk.clone(), fake.api()));
+        let about = format!("question {} call_1", question.id());
+        while desk.store.outbound_about(CHANNEL, &about).await.unwrap().is_none_or(|row| row.platform_id.is_none()) {
+            tokio::task::yield_now().await;
+        }
+        let user = update::User { id: 1, first_name: "Anna".into(), ..Default::default() };
+        assert!(!replied(&desk, 5, 71, "no", &user).await.unwrap());
+        assert!(!replied(&desk, 5, 70, "what is x?", &user).await.unwrap());
+        let expected = if by_reply {
+            assert!(replied(&desk, 5, 70, "No, because it is mine", &user).await.unwrap());
+            "❌ Refused: it is mine · telegram, Anna (1)"
+        } else {
+            desk.answer(&question, Answer::yes("terminal")).await.unwrap();
+            "✅ Allowed this once · terminal"
+        };
+        let record = fake.calls("editMessageText", 1).await.remove(0);
+        assert!(record["text"].as_str().unwrap().ends_with(&format!("<b>{expected}</b>")), "{record}");
+        running.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_too_long_comes_whole_before_it_can_be_allowed() {
+    for is_taken in [true, false] {
+        let (desk, _state) = desk(State::Loading(0.0));
+        let fake = Fake::start(move |method, _| match method {
+            "sendDocument" if !is_taken => Reply::error(400, "Bad Request: file is too big"),
+            _ => Reply::ok(json!({ "message_id": 70 })),
+        });
+        let question = asking(&desk, "5", &format!("echo {}", "x".repeat(9_000))).await;
+        let running = tokio::spawn(outbox::run(desk.clone(), fake.api()));
+        let asked = fake.calls("sendMessage", 1).await.remove(0);
+        let order: Vec<String> =
+            fake.asked().into_iter().map(|(name, _)| name).filter(|name| name.starts_with("sendM") || name.starts_with("sendD")).collect();
+        assert_eq!(order, ["sendDocument", "sendMessage"]);
+        assert!(fake.asked().iter().any(|(_, fields)| fields["form"].as_str().is_some_and(|form| form.contains(&"x".repeat(9_000)))));
+        let texts: Vec<&str> =
+            asked["reply_markup"]["inline_keyboard"].as_array().unwrap().iter().map(|row| row[0]["text"].as_str().unwrap()).collect();
+        assert_eq!(texts, if is_taken { vec!["Once", "No"] } else { vec!["No"] });
+        assert_eq!(question.tool, "shell");
+        running.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_is_over_before_it_was_asked_is_not_asked() {
+    let (desk, _state) = desk(State::Stopping);
+    let (fake, question) = (server(), asking(&desk, "5", "rm x").await);
+    let about = format!("{ABOUT}{}", key_of(&question));
+    desk.store.say(CHANNEL, "5", "x", Some(&about)).await.unwrap();
+    desk.answer(&question, Answer::no("terminal")).await.unwrap();
+    assert_eq!(outbox::run(desk.clone(), fake.api()).await, None);
+    assert!(fake.asked().is_empty() && desk.store.unsent(CHANNEL).await.unwrap().is_empty());
+}

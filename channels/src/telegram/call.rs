@@ -1,0 +1,157 @@
+//! A call that is to be approved, as a message: exactly what would run, or as much of it as a message holds and the rest in a file; its
+//! buttons; and what was decided about it. Nothing of it is hidden.
+
+use agent::{Answer, Question, Scope};
+use serde_json::Value;
+
+use super::text::{escape, units};
+use crate::terminal::{question_text, rule_text, value_text, visible_exact};
+
+/// UTF-16 units of the message. A record of what was decided fits under it: see [`RECORD`].
+const MESSAGE: usize = 3_400;
+
+/// Units of the line that says what was decided.
+const RECORD: usize = 400;
+
+/// Units of a reason, a task or a rule.
+const LINE: usize = 500;
+
+/// Units that are left of an argument at least.
+const LEAST: usize = 120;
+
+/// A button's data: at most 64 bytes (Bot API, `InlineKeyboardButton`).
+const BUTTON: &str = "q:";
+
+/// A question as a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) html: String,
+    /// Everything, where the message has not everything.
+    pub(super) whole: Option<String>,
+}
+
+/// What a button says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    Once,
+    Session,
+    Always,
+    No,
+}
+
+impl Choice {
+    pub(super) fn answer(self, by: String) -> Answer {
+        match self {
+            Self::Once => Answer::yes(by),
+            Self::Session => Answer { scope: Scope::Session, ..Answer::yes(by) },
+            Self::Always => Answer { scope: Scope::Always, ..Answer::yes(by) },
+            Self::No => Answer::no(by),
+        }
+    }
+}
+
+/// Exactly what would run. What the message is too small for is counted in bytes and stands in the file.
+pub(super) fn shown(question: &Question) -> Shown {
+    let arguments = arguments(question);
+    let whole = page(question, &arguments, usize::MAX);
+    if units(&whole) <= MESSAGE {
+        return Shown { html: whole, whole: None };
+    }
+    // The longest that fits: each argument is cut at the same length.
+    let (mut low, mut high) = (LEAST, MESSAGE);
+    while low + 1 < high {
+        let middle = usize::midpoint(low, high);
+        if units(&page(question, &arguments, middle)) <= MESSAGE { low = middle } else { high = middle }
+    }
+    let mut html = page(question, &arguments, low);
+    if units(&html) > MESSAGE {
+        html = page(question, &[], low) + "\nIt has more arguments than a message holds.";
+    }
+    html += "\nThis is not all of it: the file above is.";
+    Shown { html, whole: Some(question_text(question, false)) }
+}
+
+/// Names and values as text.
+fn arguments(question: &Question) -> Vec<(String, String)> {
+    let text = |name: &str, value: &Value| (exact_line(name), visible_exact(&value_text(value)).into_owned());
+    match &question.arguments {
+        Value::Object(map) => map.iter().map(|(name, value)| text(name, value)).collect(),
+        other => vec![text("arguments", other)],
+    }
+}
+
+fn exact_line(text: &str) -> String {
+    visible_exact(text).replace('\n', "␊")
+}
+
+/// The message with each text cut at `most` units, and other lines at [`LINE`].
+fn page(question: &Question, arguments: &[(String, String)], most: usize) -> String {
+    let line = if most == usize::MAX { most } else { most.min(LINE) };
+    let tool = escape(&cut(&exact_line(&question.tool), line));
+    let reason = escape(&cut(&visible_exact(&question.reason), line));
+    let mut out = format!("<b>{tool}</b> needs your approval: {reason}\n");
+    if let Some(task) = &question.task {
+        out += &format!("for {}\n", escape(&cut(&exact_line(task), line)));
+    }
+    for (name, value) in arguments {
+        out += &format!("{}:\n<pre>{}</pre>\n", escape(&cut(name, line)), escape(&cut(value, most)));
+    }
+    if matches!(&question.arguments, Value::Object(map) if map.is_empty()) {
+        out += "(without arguments)\n";
+    }
+    if let Some(rule) = &question.rule {
+        out += &format!("Session and Always would allow: <code>{}</code>\n", escape(&cut(&exact_line(&rule_text(rule)), line)));
+    }
+    out.trim_end().to_owned()
+}
+
+/// `text`, or its beginning and how many bytes there are besides.
+fn cut(text: &str, most: usize) -> String {
+    let mut count = 0;
+    let end = text.char_indices().find_map(|(at, c)| {
+        count += c.len_utf16();
+        (count > most).then_some(at)
+    });
+    match end {
+        Some(end) => format!("{}… ({} bytes more)", &text[..end], text.len() - end),
+        None => text.to_owned(),
+    }
+}
+
+/// The buttons under it: yes in its kinds, and in the last row no.
+pub(super) fn buttons(question: &Question) -> Vec<Vec<(String, String)>> {
+    let button = |text: &str, choice: char| (text.to_owned(), format!("{BUTTON}{}:{choice}", question.id()));
+    let mut yes = vec![button("Once", 'o')];
+    if question.rule.is_some() {
+        yes.extend([button("Session", 's'), button("Always", 'a')]);
+    }
+    vec![yes, vec![button("No", 'n')]]
+}
+
+/// The question and the choice of a button's data.
+pub(super) fn read_button(data: &str) -> Option<(&str, Choice)> {
+    let (id, choice) = data.strip_prefix(BUTTON)?.rsplit_once(':')?;
+    let choice = match choice {
+        "o" => Choice::Once,
+        "s" => Choice::Session,
+        "a" => Choice::Always,
+        "n" => Choice::No,
+        _ => return None,
+    };
+    Some((id, choice))
+}
+
+/// One line: what was decided, and by whom.
+pub(super) fn answer_line(answer: &Answer) -> String {
+    let what = match (answer.allowed, answer.scope) {
+        (true, Scope::Once) => "✅ Allowed this once".to_owned(),
+        (true, Scope::Session) => "✅ Allowed in this session".to_owned(),
+        (true, Scope::Always) => "✅ Allowed always".to_owned(),
+        (false, _) => answer.why.as_ref().map_or_else(|| "❌ Refused".to_owned(), |why| format!("❌ Refused: {}", visible_exact(why))),
+    };
+    format!("{} · {}", cut(&what, RECORD / 2), cut(&exact_line(&answer.by), RECORD / 4))
+}
+
+#[cfg(test)]
+#[path = "call_tests.rs"]
+mod tests;

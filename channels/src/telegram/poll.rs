@@ -1,0 +1,125 @@
+//! Asks for updates, and takes each in before it asks for the next: asking with an offset is what acknowledges.
+//!
+//! Time is measured, never read from a clock on the wall, so that clock may jump.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use super::TelegramError;
+use super::api::ApiError;
+use super::health::Reporter;
+use super::intake::{Intake, RETRY, passes};
+use super::update::{ALLOWED, Update};
+
+/// How long Telegram may hold a question for updates that has no answer yet.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// A question that has no answer after so long never will: the connection is dead.
+const STALLED: Duration = Duration::from_secs(75);
+
+/// The pause after a question that failed, doubled each time up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The pause while somebody else asks for this bot's updates.
+const CONFLICT: Duration = Duration::from_secs(10);
+
+/// What `health` says while all is well.
+const WELL: &str = "asks for updates";
+
+/// Asks until it cannot go on.
+pub(super) async fn poll(intake: &Intake, health: &Reporter) -> TelegramError {
+    let mut offset = 0;
+    let mut failures = 0;
+    loop {
+        let asked = timeout(STALLED, intake.api.get_updates(offset, WAIT, ALLOWED)).await;
+        let error = match asked {
+            Ok(Ok(updates)) => {
+                health.well(WELL);
+                failures = 0;
+                offset = take_all(intake, health, updates).await.unwrap_or(offset);
+                continue;
+            }
+            Ok(Err(error)) => error,
+            Err(_) => ApiError::Network(format!("a question for updates had no answer for {} s; asking again", STALLED.as_secs())),
+        };
+        failures += 1;
+        let pause = match &error {
+            ApiError::Unauthorized => return TelegramError::Unauthorized,
+            ApiError::Conflict(words) if words.contains("webhook") => {
+                health.trouble("a webhook is set for this bot; taking it away");
+                let _ = intake.api.call_raw("deleteWebhook", &serde_json::json!({})).await; // the next question tells
+                pause(failures, (intake.hooks.random)())
+            }
+            ApiError::Conflict(words) => {
+                health.trouble(&format!("another program asks for this bot's updates: stop that one ({words})"));
+                CONFLICT
+            }
+            ApiError::Flood(wait) => {
+                health.trouble(&error.to_string());
+                *wait
+            }
+            error => {
+                health.trouble(&format!("no updates: {error}"));
+                pause(failures, (intake.hooks.random)())
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+/// Takes updates in, stops first, the others in order; the offset that acknowledges them. `None`: there were none.
+async fn take_all(intake: &Intake, health: &Reporter, updates: Vec<Value>) -> Option<i64> {
+    let mut updates: Vec<(i64, Value)> = updates.into_iter().filter_map(|raw| Some((raw.get("update_id")?.as_i64()?, raw))).collect();
+    updates.sort_by_key(|(id, _)| *id);
+    let (last, _) = updates.last()?;
+    let offset = last + 1;
+    health.updates();
+    if updates.len() > 1 {
+        for (_, raw) in &updates {
+            if let Err(error) = intake.stop_early(raw).await {
+                health.trouble(&format!("a stop has to wait for its turn: {error}"));
+            }
+        }
+    }
+    for (_, raw) in &updates {
+        take(intake, health, raw).await;
+    }
+    Some(offset)
+}
+
+/// Takes an update in, for as long as that takes: what the journal does not have is not acknowledged.
+pub(super) async fn take(intake: &Intake, health: &Reporter, raw: &Value) {
+    while let Err(error) = intake.take(raw).await {
+        if !passes(&error) {
+            let update = Update::read(raw).map(|update| update.id);
+            tracing::error!(update, "an update was skipped: {error}");
+            return;
+        }
+        health.trouble(&format!("messages wait with Telegram, because they cannot be written down: {error}"));
+        sleep(RETRY).await;
+    }
+}
+
+/// The pause after so many failures in a row, a quarter more or less.
+pub(super) fn pause(failures: u32, random: u64) -> Duration {
+    let doubled = FIRST_PAUSE * 2_u32.saturating_pow(failures.saturating_sub(1).min(10));
+    let pause = doubled.min(LONGEST_PAUSE);
+    let quarter = u64::try_from(pause.as_millis() / 4).unwrap_or(0).max(1);
+    pause - Duration::from_millis(quarter) + Duration::from_millis(random % (2 * quarter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_to_a_cap_and_differ() {
+        let middle = |failures| pause(failures, u64::try_from(pause(failures, 0).as_millis()).unwrap() / 3).as_millis();
+        assert_eq!([middle(1), middle(2), middle(3), middle(100)], [1_000, 2_000, 4_000, 30_000]);
+        assert_eq!((pause(1, 0), pause(1, 499)), (Duration::from_millis(750), Duration::from_millis(1_249)));
+        assert!(pause(u32::MAX, u64::MAX) <= LONGEST_PAUSE * 5 / 4);
+    }
+}
