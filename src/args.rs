@@ -4,6 +4,7 @@ mod eval;
 mod job;
 mod memory;
 mod model;
+mod service;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub use self::eval::EvalArgs;
 pub use self::job::{JobCommand, JobOptions, JobRunArgs};
 pub use self::memory::{BackupArgs, ForgetArgs, MemoryCommand, RestoreArgs};
 pub use self::model::{BenchArgs, EmbedArgs, ModelCommand, PlanArgs, TuneArgs};
+pub use self::service::{ScopeArgs, ServiceCommand};
 
 #[derive(Debug, Parser)]
 #[command(name = "paguro", about = "A personal agent in one executable", disable_version_flag = true, arg_required_else_help = true)]
@@ -54,6 +56,9 @@ pub enum Command {
     Job(JobCommand),
     /// The always-on process: runs jobs, and goes on with what was cut off
     Serve(ServeArgs),
+    /// Have the system run `serve`: systemd, or launchd on macOS
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Instructions for kinds of tasks, and what you have accepted of them
     #[command(subcommand)]
     Skill(SkillCommand),

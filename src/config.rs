@@ -2,6 +2,7 @@
 
 mod reach;
 mod sandbox;
+mod serve;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::reach::{Mcp, Web};
 pub use self::sandbox::Sandbox;
+pub use self::serve::{LogFormat, Logs};
 use crate::size::Size;
 
 /// A wrong configuration; one line that names the value and the way out.
@@ -36,6 +38,7 @@ pub struct Config {
     pub telegram: Telegram,
     pub chat: Chat,
     pub memory: Memory,
+    pub logs: Logs,
     pub web: Web,
     pub mcp: Vec<Mcp>,
     pub policy: Vec<Rule>,
@@ -313,6 +316,7 @@ impl Config {
                 return Err(format!("`engine.workers` has {worker:?}: 0 is no port that a worker has; give the one it listens on"));
             }
         }
+        self.logs.check()?;
         self.web.check()?;
         Mcp::check(&self.mcp)?;
         let mut rules = self.policy.iter().enumerate();
@@ -337,8 +341,9 @@ pub const MODELS_TOKEN: &str = "PAGURO_MODELS_TOKEN";
 fn override_of((name, value): (String, String)) -> Option<(String, String, String, String)> {
     let rest = name.strip_prefix("PAGURO_")?.to_ascii_lowercase();
     let (section, key) = rest.split_once('_')?;
-    let known = ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "sandbox", "schedule", "telegram", "chat", "web"]
-        .contains(&section);
+    let known =
+        ["model", "models", "engine", "embedder", "sampling", "limits", "tools", "sandbox", "schedule", "telegram", "chat", "logs", "web"]
+            .contains(&section);
     let is_secret = name == TELEGRAM_TOKEN || name == MODELS_TOKEN;
     (known && !is_secret).then(|| (name.clone(), section.to_owned(), key.to_owned(), value))
 }

@@ -22,12 +22,16 @@ mod commands;
 mod config;
 mod exit;
 mod home;
+mod logs;
 mod measure;
 mod models;
+mod notify;
 mod out;
 mod parts;
 mod secrets;
 mod size;
+#[allow(dead_code, reason = "`serve` takes it up")]
+mod status;
 mod toolbox;
 
 use std::process::ExitCode;

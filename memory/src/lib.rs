@@ -4,6 +4,7 @@
 //! [`Store`] is the handle. It knows nothing of models and embeddings: texts come in, texts and `&[f32]` come in, rows go
 //! out. It decides nothing either; what a step means is the agent's business.
 
+mod activity;
 mod backup;
 mod channel;
 mod codes;
@@ -42,6 +43,7 @@ mod vectors_tests;
 mod vocabulary;
 mod words;
 
+pub use activity::Activity;
 pub use backup::{CopyProgress, backup, looks_like_ours, restore};
 pub use channel::Corrected;
 pub use conversation::SummaryRow;

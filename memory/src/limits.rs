@@ -154,6 +154,15 @@ pub const WAL_BYTES: u64 = 16 << 20;
 /// Turns, newest first, that statistics look at.
 pub const STATS_TURNS: usize = 1_000;
 
+/// Turns, newest first, of which [`crate::Store::activity`] looks when they came.
+pub const ACTIVITY_TURNS: usize = 5_000;
+
+/// Replies of the model, newest first, whose tokens it adds up.
+pub const ACTIVITY_REPLIES: usize = 1_000;
+
+/// Steps, newest first, among which it looks for them.
+pub const ACTIVITY_STEPS: usize = 10_000;
+
 /// Weeks, newest first, that statistics tell of.
 pub const STATS_WEEKS: usize = 52;
 

@@ -17,6 +17,7 @@ pub mod model;
 pub mod plan;
 pub mod remote;
 pub mod serve;
+pub mod service;
 pub mod session;
 pub mod skill;
 pub mod tool;
@@ -45,6 +46,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Approvals(args) => approvals::run(args).await,
         Command::Job(command) => job::run(command).await,
         Command::Serve(args) => serve::run(args).await,
+        Command::Service(command) => service::run(&command),
         Command::Skill(command) => skill::run(&command).await,
         Command::Config(command) => config::run(&command),
         Command::Tool(command) => tool::run(&command).await,

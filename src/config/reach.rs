@@ -14,6 +14,7 @@ use tools::{Provider, WebSettings};
 
 use crate::exit::BadInput;
 use crate::home::Home;
+use crate::secrets;
 
 /// Most servers.
 const MOST_SERVERS: usize = 32;
@@ -88,7 +89,7 @@ impl Web {
     pub fn settings(&self, home: &Home) -> anyhow::Result<WebSettings> {
         let url = self.search_url.clone();
         let search = match (self.search, &self.key_file) {
-            (Search::Brave, Some(file)) => Provider::Brave { url, key: secret("web.key_file", &home.resolve(file))? },
+            (Search::Brave, Some(file)) => Provider::Brave { url, key: secret("web.key_file", &secrets::place(home, file))? },
             (Search::SearXng, _) => Provider::SearXng { url: url.unwrap_or_default() },
             _ => Provider::DuckDuckGo { url },
         };
@@ -174,7 +175,7 @@ impl Mcp {
             let mut all: Vec<(String, String)> = plain.clone().into_iter().collect();
             for (name, file) in files {
                 let place = format!("`{key}` of the MCP server `{}`", self.name);
-                all.push((name.clone(), secret(&place, &home.resolve(file))?));
+                all.push((name.clone(), secret(&place, &secrets::place(home, file))?));
             }
             anyhow::Ok(all)
         };

@@ -18,6 +18,7 @@ use super::{CONNECTIONS, bytes, disk};
 use crate::config;
 use crate::exit::{BadInput, Interrupted};
 use crate::parts::Context;
+use crate::secrets;
 
 /// Longest token, in bytes; a larger file is not one.
 const MAX_TOKEN: usize = 4096;
@@ -83,7 +84,7 @@ fn hub(context: &Context) -> Result<Hub> {
     let variable = |name: &str| std::env::var(name).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
     let token = match (variable(config::MODELS_TOKEN), &settings.token_file) {
         (Some(token), _) => Some(token),
-        (None, Some(file)) => Some(token_in(&context.home.resolve(file))?),
+        (None, Some(file)) => Some(token_in(&secrets::place(&context.home, file))?),
         (None, None) => variable("HF_TOKEN"),
     };
     Hub::new(&settings.url, token.as_deref())

@@ -4,6 +4,7 @@
 
 mod ask;
 mod backup;
+mod bot;
 mod crash;
 mod crown;
 mod demo_model;
@@ -25,6 +26,8 @@ mod policy;
 mod recall;
 mod sandbox;
 mod serve;
+#[cfg(target_os = "linux")]
+mod service;
 mod skills;
 mod support;
 mod undo;

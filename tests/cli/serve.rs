@@ -36,7 +36,7 @@ impl Serve {
         let mut command = home.command(&["serve", "--model", &format!("script:{}", script.display())]);
         let process = Process(command.spawn().unwrap());
         let mut serve = Self { home, process };
-        serve.until("paguro: ready");
+        serve.until("ready; model");
         serve
     }
 
@@ -78,7 +78,7 @@ impl Serve {
         let mut rest = String::new();
         self.process.0.stderr.take().unwrap().read_to_string(&mut rest).unwrap();
         assert!(self.process.0.wait().unwrap().success(), "{rest}");
-        assert!(rest.ends_with("paguro: stopped\n"), "{rest}");
+        assert!(rest.ends_with("stopped\n"), "{rest}");
         (self.home, start.elapsed())
     }
 }

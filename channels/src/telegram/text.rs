@@ -3,6 +3,7 @@
 //! It sends nothing and knows no chat. The same text always gives the same pieces, in time that grows with its length
 //! alone: a delivery that was cut off goes on at the piece where it stopped.
 
+mod links;
 mod markup;
 mod rich;
 mod split;
@@ -30,19 +31,31 @@ pub struct Piece {
 }
 
 /// `markdown` as messages, each of at most [`LIMIT`] UTF-16 units after entity parsing and [`ENTITIES`] entities. None
-/// begins or ends with white space outside a code block, or shows nothing; a text that shows nothing gives none.
+/// begins or ends with white space outside a code block, or shows nothing; a text that shows nothing gives none. Where only
+/// the markup shows, as in "```", it is the text.
 #[must_use]
 pub fn pieces(markdown: &str) -> Vec<Piece> {
-    let rich = markup::read(markdown);
-    split::split(&rich).into_iter().map(|cut| piece(&rich, cut)).collect()
+    let (rich, cuts) = cuts(markdown);
+    cuts.into_iter().map(|cut| piece(&rich, cut)).collect()
 }
 
 /// A text that is still being written, as one message: its last piece, since what is new stands there. Empty for a text
 /// that shows nothing yet.
 #[must_use]
 pub fn preview(markdown: &str) -> Piece {
-    let rich = markup::read(markdown);
-    split::split(&rich).pop().map_or_else(Piece::default, |cut| piece(&rich, cut))
+    let (rich, mut cuts) = cuts(markdown);
+    cuts.pop().map_or_else(Piece::default, |cut| piece(&rich, cut))
+}
+
+fn cuts(markdown: &str) -> (Rich, Vec<split::Cut>) {
+    let mut rich = markup::read(markdown);
+    let mut cuts = split::split(&rich);
+    if cuts.is_empty() {
+        rich = Rich::default();
+        rich.push(markdown, Style::default());
+        cuts = split::split(&rich);
+    }
+    (rich, cuts)
 }
 
 /// UTF-16 units of what remains of `html` after entity parsing.

@@ -9,6 +9,7 @@ mod loading;
 mod reload;
 mod signals;
 mod turns;
+mod watched;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use self::signals::{Signal, Signals};
 use self::turns::Serving;
 use super::ask::say_if_demo;
 use crate::args::{ServeArgs, TurnArgs};
+use crate::notify::Notify;
 use crate::parts::{self, Context};
 
 /// So long nothing has run when facts are distilled: then the owner is not about to write the next message.
@@ -36,6 +38,9 @@ const QUIET: Duration = Duration::from_secs(45);
 
 /// How long turns that run may take to end when the process is to stop; then they are parked.
 const FINISH: Duration = Duration::from_secs(4);
+
+/// How often the service's manager is told how far loading is.
+const LOADING_TOLD: Duration = Duration::from_secs(5);
 
 /// Most time from the signal to the end, what the model holds written to disk.
 const STOP: Duration = Duration::from_millis(9_500);
@@ -45,7 +50,8 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     let context = Context::read()?;
     let turn = TurnArgs::of_model(args.model);
     let options = context.load_options(turn.model.as_deref())?;
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(&context.home.config)?;
+    let notify = Notify::from_environment();
     let store = context.store()?;
     say_if_demo(&context, &turn);
     let listener = Listener::open(&context.home.data).context("the local socket cannot be opened")?;
@@ -60,10 +66,11 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     };
     let mut beside = JoinSet::new();
     beside.spawn(socket::serve(listener, desk.clone(), hooks::hooks(&reload.context, &desk)?));
-    let mut process = Process { desk, state, reload, beside, serving: None };
+    let mut process = Process { desk, state, reload, beside, serving: None, notify };
     let mut loading = Loading::start(options, process.state.clone());
     loop {
         tokio::select! {
+            () = process.tick_loading() => {}
             engine = loading.ended() => {
                 process.loaded(engine?).await?;
                 break;
@@ -89,18 +96,33 @@ struct Process {
     /// What runs beside the turns: the socket, the channels.
     beside: JoinSet<()>,
     serving: Option<Serving>,
+    notify: Notify,
 }
 
 impl Process {
+    /// Tells the service's manager how far loading is; ends when it is time to tell it again.
+    async fn tick_loading(&self) {
+        let done = match &*self.desk.state.borrow() {
+            State::Loading(done) => *done,
+            State::Ready(_) | State::Stopping => 1.0,
+        };
+        self.notify.status(&format!("loading the model, {:.0} %", done * 100.0));
+        self.notify.starting_takes(LOADING_TOLD * 6);
+        self.notify.watchdog();
+        tokio::time::sleep(LOADING_TOLD).await;
+    }
+
     /// The model is there.
     async fn loaded(&mut self, engine: Engine) -> Result<()> {
         let Reload { context, turn, .. } = &self.reload;
         let agent = Arc::new(parts::agent(context, turn, self.desk.store.clone(), engine).await?);
         let layers: Vec<&str> = context.sandbox().report().in_force.iter().map(|layer| layer.name()).collect();
-        tell!("paguro: the sandbox around commands: {}", if layers.is_empty() { "none".to_owned() } else { layers.join(", ") });
+        tracing::info!("the sandbox around commands: {}", if layers.is_empty() { "none".to_owned() } else { layers.join(", ") });
         self.state.send_replace(State::Ready(Arc::clone(&agent)));
         greet(&agent).await?;
         agent.embed_in_background();
+        self.notify.status(&format!("ready; model {}", agent.engine().info().name));
+        self.notify.ready();
         self.serving = Some(Serving::new(agent, self.desk.live.clone()));
         Ok(())
     }
@@ -110,8 +132,16 @@ impl Process {
         let Some(serving) = &mut self.serving else { return Ok(()) };
         let mut changes = self.desk.store.changes();
         let mut active = Instant::now();
+        let mut fed = Instant::now();
         loop {
-            let sleep = serving.work().await?;
+            let mut sleep = serving.work().await?;
+            if let Some(interval) = self.notify.interval() {
+                if fed.elapsed() >= interval {
+                    fed = Instant::now();
+                    feed(self.notify, serving.agent.engine().clone());
+                }
+                sleep = sleep.min(interval);
+            }
             if !serving.running.is_empty() {
                 active = Instant::now();
             } else if self.reload.distils && active.elapsed() >= QUIET {
@@ -121,10 +151,12 @@ impl Process {
                 signal = signals.next() => match signal {
                     Signal::Stop => return Ok(()),
                     Signal::Reload => {
+                        self.notify.reloading();
                         if let Some(agent) = self.reload.renew(&serving.agent).await {
                             serving.agent = Arc::clone(&agent);
                             self.state.send_replace(State::Ready(agent));
                         }
+                        self.notify.ready();
                     }
                 },
                 Some(ended) = serving.running.join_next_with_id() => serving.ended(ended)?,
@@ -139,6 +171,7 @@ impl Process {
     /// time, ends the process where it is: the journal has everything.
     async fn stop(mut self, signals: &mut Signals) -> Result<ExitCode> {
         signals.end_on_the_next(STOP);
+        self.notify.stopping();
         self.state.send_replace(State::Stopping);
         if let Some(serving) = &mut self.serving {
             serving.park(FINISH).await?;
@@ -149,15 +182,24 @@ impl Process {
         // The last handles: the engine writes what it holds, the store closes.
         let Self { desk, state, reload, serving, .. } = self;
         tokio::task::spawn_blocking(move || drop((serving, state, desk, reload))).await?;
-        tell!("paguro: stopped");
+        tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Tells the service's manager that the process still turns, once the model's thread has answered: that of a stuck one never does.
+fn feed(notify: Notify, engine: Engine) {
+    tokio::spawn(async move {
+        if engine.count_tokens(vec!["tick".to_owned()]).await.is_ok() {
+            notify.watchdog();
+        }
+    });
 }
 
 async fn greet(agent: &Agent) -> Result<()> {
     let jobs = agent.store().jobs().await?;
     let next = jobs.iter().filter(|job| job.enabled).find_map(|job| Some((job, job.next?)));
     let next = next.map(|(job, next)| format!(", next {} at {}", job.name, schedule::in_zone(next, &job.zone))).unwrap_or_default();
-    tell!("paguro: ready; model {}, {} jobs{}", agent.engine().info().name, jobs.len(), visible(&next));
+    tracing::info!("ready; model {}, {} jobs{}", agent.engine().info().name, jobs.len(), visible(&next));
     Ok(())
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::args::TurnArgs;
 use crate::config::Config;
+use crate::logs::{self, Logs};
 use crate::parts::{self, Context};
 use crate::secrets;
 
@@ -20,13 +21,15 @@ pub struct Reload {
     /// Whether facts are distilled when nothing runs.
     pub distils: bool,
     secrets: watch::Sender<Secrets>,
+    logs: Logs,
 }
 
 impl Reload {
     pub fn new(context: Context, turn: TurnArgs) -> Result<Self> {
         let secrets = watch::Sender::new(secrets::known(&context)?);
         let distils = distils(&context, &turn)?;
-        Ok(Self { context, turn, distils, secrets })
+        let logs = logs::start(&context)?;
+        Ok(Self { context, turn, distils, secrets, logs })
     }
 
     /// The secrets as they are.
@@ -71,7 +74,8 @@ impl Reload {
 
     /// The new configuration holds.
     fn settle(&mut self, old: &Config) {
-        match (secrets::known(&self.context), distils(&self.context, &self.turn)) {
+        let logs = self.logs.reload(&self.context);
+        match (logs.and_then(|()| secrets::known(&self.context)), distils(&self.context, &self.turn)) {
             (Ok(secrets), Ok(distils)) => {
                 self.secrets.send_replace(secrets);
                 self.distils = distils;
@@ -85,18 +89,16 @@ impl Reload {
                 .filter_map(|(section, same)| (!same).then_some(section))
                 .collect();
         if late.is_empty() {
-            tell!("paguro: the configuration was read again and holds");
+            tracing::info!("the configuration was read again and holds");
         } else {
-            tell!("paguro: the configuration was read again and holds; what changed in {} does from the next start on", late.join(", "));
+            tracing::warn!("the configuration was read again and holds; what changed in {} does from the next start on", late.join(", "));
         }
     }
 }
 
 fn refused(error: &anyhow::Error) {
-    tell!(
-        "paguro: the configuration was read again and is refused, the old one stays: {}",
-        visible(&format!("{error:#}").replace('\n', " "))
-    );
+    let error = format!("{error:#}").replace('\n', " ");
+    tracing::error!("the configuration was read again and is refused, the old one stays: {}", visible(&error));
 }
 
 fn distils(context: &Context, turn: &TurnArgs) -> Result<bool> {

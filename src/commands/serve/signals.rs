@@ -1,10 +1,12 @@
 //! The signals that `serve` obeys.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::signal::unix::{self, SignalKind, signal};
 
+use super::watched::Watched;
 use crate::exit;
 
 /// What a signal asks for.
@@ -21,11 +23,14 @@ pub struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,
     hangup: unix::Signal,
+    file: Watched,
 }
 
 impl Signals {
-    pub fn new() -> io::Result<Self> {
+    /// A change of the file `configuration` asks to reload, too.
+    pub fn new(configuration: &Path) -> io::Result<Self> {
         Ok(Self {
+            file: Watched::new(configuration),
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
@@ -38,6 +43,7 @@ impl Signals {
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.hangup.recv() => Signal::Reload,
+            () = self.file.changed() => Signal::Reload,
         }
     }
 
@@ -53,7 +59,7 @@ impl Signals {
                     _ = terminate.recv() => std::process::exit(exit::INTERRUPTED.into()),
                     _ = interrupt.recv() => std::process::exit(exit::INTERRUPTED.into()),
                     () = tokio::time::sleep(patience) => {
-                        tell!("paguro: stopped where it was; the journal has everything");
+                        tracing::warn!("stopped where it was; the journal has everything");
                         std::process::exit(exit::ANSWERED.into());
                     }
                 }

@@ -13,8 +13,10 @@ use memory::{Fired, JOB_CHANNEL, JobRow, Missed, Start, Store, TurnRow};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tools::schedule;
+use tracing::Instrument as _;
 
-use super::super::job::checklist;
+use crate::commands::job::checklist;
+use crate::logs::turn_span;
 
 /// Turns of jobs that run at once, each of another session; more wait. They share what the model has left.
 const JOBS_AT_ONCE: usize = 4;
@@ -55,7 +57,7 @@ impl Serving {
             Ok(sleep) => sleep,
             // A full disk, say. The jobs are still due when it has room.
             Err(error) => {
-                tell!("paguro: {}", visible(&format!("{error:#}")));
+                tracing::error!("{}", visible(&format!("{error:#}")));
                 LONGEST_SLEEP
             }
         };
@@ -75,7 +77,7 @@ impl Serving {
                 }
                 Err(error) => {
                     self.store.enable_job(&job.name, false, None).await?;
-                    tell!("paguro: job {} is paused: {}", job.name, visible(&error.0));
+                    tracing::error!(job = job.name, "paused: {}", visible(&error.0));
                 }
             }
         }
@@ -95,7 +97,8 @@ impl Serving {
             }
             self.live.begin(&turn);
             let (agent, live, bounds) = (Arc::clone(&self.agent), self.live.clone(), self.bounds(&turn));
-            let task = self.running.spawn(run(agent, live, turn.id, bounds));
+            let span = turn_span(turn.id, &turn.channel, &turn.session_name);
+            let task = self.running.spawn(run(agent, live, turn.id, bounds).instrument(span));
             self.turns.insert(task.id(), turn);
         }
         Ok(())
@@ -136,18 +139,22 @@ impl Serving {
             Err(error) => (error.id(), None),
         };
         let Some(turn) = self.turns.remove(&task) else { return Ok(()) };
+        let span = turn_span(turn.id, &turn.channel, &turn.session_name);
         let line = match outcome {
             Some(Ok(Outcome::Finished(result))) => {
                 self.told.remove(&turn.id);
-                let how = if result.ok { "done".to_owned() } else { format!("ended: {}", result.text) };
-                tell!("paguro: {}", visible(&one_line(&turn, &how)));
+                let usage = result.usage;
+                span.in_scope(|| match &result.failure {
+                    None => tracing::info!(steps = result.steps, reused = usage.reused_tokens, prefilled = usage.prefilled_tokens, "done"),
+                    Some(failure) => tracing::info!(steps = result.steps, failure, "ended"),
+                });
                 let outbound = result.outbound;
                 self.live.end(turn.id, Event::Result(result), outbound);
                 return Ok(());
             }
             Some(Ok(Outcome::Waiting(question))) => {
                 self.live.rest(turn.id);
-                format!("waits for an approval, {}: {} {} ({})", question.id(), question.tool, question.arguments, question.reason)
+                format!("waits for the approval {} of {}", question.id(), question.tool)
             }
             // Without the model's thread nothing will run any more.
             Some(Err(error @ AgentError::Engine(EngineError::Gone, _))) => return Err(error.into()),
@@ -161,7 +168,7 @@ impl Serving {
                 // Those are finished, and the journal says so.
                 if outbound.is_some() || matches!(error, AgentError::Stopped(_)) {
                     self.told.remove(&turn.id);
-                    tell!("paguro: {}", visible(&one_line(&turn, &format!("ended: {message}"))));
+                    span.in_scope(|| tracing::warn!("ended: {}", visible(&message)));
                     return Ok(());
                 }
                 format!("cannot go on: {message}")
@@ -173,7 +180,7 @@ impl Serving {
         };
         self.resting.insert(turn.id);
         if self.told.get(&turn.id) != Some(&line) {
-            tell!("paguro: {}", visible(&one_line(&turn, &line)));
+            span.in_scope(|| tracing::warn!("{}", visible(&line.replace('\n', " "))));
             self.told.insert(turn.id, line);
         }
         Ok(())
@@ -199,10 +206,6 @@ async fn run(agent: Arc<Agent>, live: Live, turn: i64, bounds: Bounds) -> Result
     }
 }
 
-fn one_line(turn: &TurnRow, what: &str) -> String {
-    format!("turn {} of {}/{} {}", turn.id, turn.channel, turn.session_name, what.replace('\n', " "))
-}
-
 /// One line for each thing that a job did.
 fn tell_fired(job: &JobRow, start: &Start, fired: Fired) {
     let what = match (fired, start) {
@@ -213,5 +216,5 @@ fn tell_fired(job: &JobRow, start: &Start, fired: Fired) {
         (Fired::Overlap, _) => "left out: its last run is not finished".to_owned(),
         (Fired::Left | Fired::NotDue, _) => return,
     };
-    tell!("paguro: job {}: {}", job.name, visible(&what));
+    tracing::info!(job = job.name, "{}", visible(&what));
 }

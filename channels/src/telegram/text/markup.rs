@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use pulldown_cmark::{BlockQuoteKind, CodeBlockKind, Event, LinkType, Options, Parser, Tag, TagEnd};
-use url::Url;
+use pulldown_cmark::{BlockQuoteKind, CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-use super::rich::{Mark, Rich, Style};
+use super::links::{label, linked, reference};
+use super::rich::{Mark, Rich, Style, shows, without_blank_lines};
 use super::table::Table;
 
 /// Each level of a list, in spaces: about as wide as a bullet is where letters differ in width.
@@ -15,9 +15,6 @@ const INDENT: usize = 3;
 
 /// Deeper levels of lists and quotations are not set off further.
 const LEVELS: usize = 8;
-
-/// A longer address is shown, not linked.
-const LONGEST_LINK: usize = 2048;
 
 /// A longer name of a language, or one with other characters, is shown as text.
 const LONGEST_LANGUAGE: usize = 32;
@@ -40,17 +37,6 @@ pub fn read(markdown: &str) -> Rich {
     }
     reader.definitions(markdown.len());
     reader.out
-}
-
-/// The label of the definition that a link uses.
-fn reference(event: &Event) -> Option<String> {
-    let Event::Start(Tag::Link { link_type, id, .. } | Tag::Image { link_type, id, .. }) = event else { return None };
-    matches!(link_type, LinkType::Reference | LinkType::Collapsed | LinkType::Shortcut).then(|| label(id))
-}
-
-/// A label as labels are compared.
-fn label(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// A list that is open.
@@ -77,6 +63,15 @@ struct Link {
     shown: bool,
 }
 
+/// A block of code that is open.
+#[derive(Debug)]
+struct Code {
+    language: String,
+    /// The line before it shows the language.
+    told: bool,
+    text: String,
+}
+
 #[derive(Debug, Default)]
 struct Reader<'a> {
     source: &'a str,
@@ -90,6 +85,8 @@ struct Reader<'a> {
     /// That gap is within one paragraph.
     soft: bool,
     quotes: usize,
+    /// The lists that the outermost of them is in: it is not indented by them.
+    outside: usize,
     /// A quotation or block of code begins or ended here: the gap belongs to none.
     apart: bool,
     lists: Vec<List>,
@@ -101,16 +98,17 @@ struct Reader<'a> {
     inline: Vec<Mark>,
     open: [usize; 3],
     links: Vec<Link>,
-    /// The language and lines of the block of code that is open.
-    code: Option<(String, String)>,
+    code: Option<Code>,
     table: Option<Table>,
+    /// Where the last cell ends in the source.
+    cell: usize,
 }
 
 impl Reader<'_> {
     fn event(&mut self, event: Event, range: &Range<usize>) {
         match event {
             Event::Start(tag) => self.start(tag, range),
-            Event::End(tag) => self.end(tag),
+            Event::End(tag) => self.end(tag, range),
             Event::Text(text) => self.text(&text),
             Event::Code(text) | Event::InlineMath(text) | Event::DisplayMath(text) => self.code_span(&text),
             Event::Html(html) => self.html_block(&html),
@@ -148,7 +146,10 @@ impl Reader<'_> {
                 self.table = Some(Table::new(aligned));
             }
             Tag::TableHead | Tag::TableRow => self.table.iter_mut().for_each(Table::start_row),
-            Tag::TableCell => self.table.iter_mut().for_each(Table::start_cell),
+            Tag::TableCell => {
+                self.table.iter_mut().for_each(Table::start_cell);
+                self.cell = range.end;
+            }
             Tag::Emphasis => self.emphasis(Mark::Italic, true),
             Tag::Strong => self.emphasis(Mark::Bold, true),
             Tag::Strikethrough => self.emphasis(Mark::Strike, true),
@@ -158,7 +159,7 @@ impl Reader<'_> {
         }
     }
 
-    fn end(&mut self, tag: TagEnd) {
+    fn end(&mut self, tag: TagEnd, range: &Range<usize>) {
         match tag {
             TagEnd::Paragraph | TagEnd::FootnoteDefinition => self.space(2),
             TagEnd::Heading(_) => {
@@ -187,8 +188,8 @@ impl Reader<'_> {
             TagEnd::Strong => self.emphasis(Mark::Bold, false),
             TagEnd::Strikethrough => self.emphasis(Mark::Strike, false),
             TagEnd::Link | TagEnd::Image => self.end_link(),
-            TagEnd::TableHead | TagEnd::TableRow | TagEnd::TableCell => {}
-            TagEnd::Superscript | TagEnd::Subscript | TagEnd::MetadataBlock(_) => {}
+            TagEnd::TableHead | TagEnd::TableRow => self.end_row(range.end),
+            TagEnd::TableCell | TagEnd::Superscript | TagEnd::Subscript | TagEnd::MetadataBlock(_) => {}
             TagEnd::DefinitionList | TagEnd::DefinitionListTitle | TagEnd::DefinitionListDefinition => self.space(1),
         }
     }
@@ -228,6 +229,7 @@ impl Reader<'_> {
         }
         if fresh {
             let level = if self.marker.is_empty() { self.lists.len() } else { self.level };
+            let level = if self.quotes > 0 { level.saturating_sub(self.outside) } else { level };
             let quotes = self.quotes.saturating_sub(1).min(LEVELS);
             let before = "> ".repeat(quotes) + &" ".repeat(INDENT * level.min(LEVELS));
             self.out.push(&before, if self.soft { self.out.last_style() } else { base });
@@ -257,7 +259,7 @@ impl Reader<'_> {
             link.label.push_str(text);
             link.shown |= !text.is_empty();
         }
-        if let Some((_, code)) = &mut self.code {
+        if let Some(Code { text: code, .. }) = &mut self.code {
             code.push_str(text);
         } else if let Some(table) = &mut self.table {
             table.push(text);
@@ -295,7 +297,9 @@ impl Reader<'_> {
 
     fn quote(&mut self, kind: Option<BlockQuoteKind>) {
         self.space(self.block_gap());
-        self.apart |= self.quotes == 0;
+        if self.quotes == 0 {
+            (self.apart, self.outside) = (true, self.lists.len());
+        }
         self.quotes += 1;
         let Some(kind) = kind else { return };
         self.emphasis(Mark::Bold, true);
@@ -358,24 +362,36 @@ impl Reader<'_> {
             CodeBlockKind::Indented => "",
         };
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '#' | '-' | '_' | '.');
-        let (language, more) = info.split_once([' ', '\t', ',', '{']).unwrap_or((info, ""));
+        let language = info.split([' ', '\t', ',', '{']).next().unwrap_or("");
         let fine = language.len() <= LONGEST_LANGUAGE && language.chars().all(known);
-        let (language, more) = if fine { (language, more) } else { ("", info) };
-        if !more.is_empty() {
-            self.text(more);
+        let language = if fine { language } else { "" };
+        let told = language.len() < info.len();
+        if told {
+            self.text(info);
             self.space(1);
         }
-        self.code = Some((language.to_owned(), String::new()));
+        self.code = Some(Code { language: language.to_owned(), told, text: String::new() });
     }
 
     fn end_code(&mut self) {
-        let Some((language, code)) = self.code.take() else { return };
-        if super::rich::shows(&code) {
-            self.block(language, code.trim_end());
-        } else if !language.is_empty() {
+        let Some(Code { language, told, text: code }) = self.code.take() else { return };
+        if shows(&code) {
+            self.block(language, without_blank_lines(&code));
+        } else if !told {
             self.text(&language);
         }
         self.space(self.block_gap());
+    }
+
+    /// Cells beyond those of the head, which the parser drops: a `|` in code makes them.
+    fn end_row(&mut self, end: usize) {
+        let rest = self.source.get(self.cell..end).and_then(|rest| rest.lines().next()).unwrap_or("");
+        for cell in rest.split('|').map(str::trim).filter(|cell| !cell.is_empty()) {
+            self.table.iter_mut().for_each(|table| {
+                table.start_cell();
+                table.push(cell);
+            });
+        }
     }
 
     fn end_table(&mut self) {
@@ -480,16 +496,4 @@ impl Reader<'_> {
 fn is_line_break(html: &str) -> bool {
     let name = html.trim().trim_start_matches('<').trim_end_matches('>').trim_end_matches('/').trim_end();
     name.eq_ignore_ascii_case("br")
-}
-
-/// `url` if Telegram makes a link of it. It would drop one to a host without a dot, and makes a web address of `mailto:`.
-fn linked(url: &str) -> Option<String> {
-    let parsed = Url::parse(url).ok().filter(|_| url.len() <= LONGEST_LINK)?;
-    let fine = match parsed.scheme() {
-        "http" | "https" => parsed.host_str().is_some_and(|host| host.contains(['.', ':'])),
-        "tg" => url.starts_with("tg://"),
-        _ => false,
-    };
-    let plain = !url.contains(|c: char| c.is_whitespace() || c.is_control());
-    fine.then(|| if plain { url.to_owned() } else { parsed.into() })
 }

@@ -144,3 +144,9 @@ pub fn shows(text: &str) -> bool {
                 | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
     })
 }
+
+/// `code` without the blank lines before and after it.
+pub fn without_blank_lines(code: &str) -> &str {
+    let blank = code.len() - code.trim_start().len();
+    code[code[..blank].rfind('\n').map_or(0, |newline| newline + 1)..].trim_end()
+}

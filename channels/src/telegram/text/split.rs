@@ -20,6 +20,9 @@ pub struct Cut {
 /// Less of a long block of code than this many units is not put at a message's end.
 const LEAST_CODE: usize = 512;
 
+/// A paragraph of at most this many units goes with the block of code that it precedes.
+const INTRODUCTION: usize = 256;
+
 /// No cluster of characters is longer; what is may be cut.
 const CLUSTER: usize = 64;
 
@@ -114,8 +117,10 @@ impl<'a> Walk<'a> {
             let at = self.start + offset;
             if offset > 0 {
                 let old = self.run;
-                if at >= self.rich.runs[self.run].end && self.enter(at) {
-                    return at;
+                if at >= self.rich.runs[self.run].end
+                    && let Some(cut) = self.enter(at)
+                {
+                    return cut;
                 }
                 self.note(at, old, before, c);
             }
@@ -128,19 +133,26 @@ impl<'a> Walk<'a> {
         self.rich.text.len()
     }
 
-    /// Goes on to the next run, which begins at `at`. True if that is a block of code for a message of its own.
-    fn enter(&mut self, at: usize) -> bool {
+    /// Goes on to the next run, which begins at `at`. If that is a block of code for the next message: where to cut.
+    fn enter(&mut self, at: usize) -> Option<usize> {
         let Run { style: old, .. } = self.rich.runs[self.run];
         self.run += 1;
         let Run { style, end } = self.rich.runs[self.run];
         self.tags += style.tags_after(old);
         (self.block, self.line, self.margin) = (None, None, None);
         if !style.is_pre() {
-            return false;
+            return None;
         }
         let length = units_up_to(self.rich.text[at..end].trim_end(), LIMIT + 1);
         self.block = Some(Border { at, units: self.units });
-        length <= LIMIT && self.units + length > LIMIT
+        if length > LIMIT || self.units + length <= LIMIT {
+            return None;
+        }
+        let words = self.borders[0][Kind::Paragraph as usize].filter(|words| {
+            let units = self.units - words.units;
+            units <= INTRODUCTION && units + length <= LIMIT
+        });
+        Some(words.map_or(at, |words| words.at))
     }
 
     /// Takes down the border between the characters `before` and `c`, if it is one.

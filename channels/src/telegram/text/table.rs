@@ -4,7 +4,7 @@ use pulldown_cmark::Alignment;
 use unicode_width::UnicodeWidthStr;
 
 /// A column is padded to at most this many places; a wider cell pushes its row to the right.
-const WIDEST: usize = 40;
+const WIDEST: usize = 60;
 
 /// Padding may make a table this many times longer than its cells; one that would grow more is not aligned.
 const GROWTH: usize = 8;

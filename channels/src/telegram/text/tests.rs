@@ -56,6 +56,7 @@ fn lists() {
     check("Intro:\n\n- a\nlazy", &["Intro:\n\n• a\n   lazy"]);
     check("- ```sh\n  ls\n  ```\n- b", &["•\n<pre><code class=\"language-sh\">ls</code></pre>\n• b"]);
     check("- > q\n- - x", &["<blockquote>• q</blockquote>\n• • x"]);
+    check("- a\n  > b\n  > - c\n- d", &["• a\n<blockquote>b\n• c</blockquote>\n• d"]);
     check("42.", &["42."]);
     check("- # T\n  text", &["• <b>T</b>\n   text"]);
 }
@@ -72,6 +73,7 @@ fn links() {
         &["<a href=\"https://x.y/i.png\">alt</a> <a href=\"https://x.y/j.png\">https://x.y/j.png</a>"],
     );
     check("[![alt](i.png)](https://x.y)", &["<a href=\"https://x.y\">alt (i.png)</a>"]);
+    check("[]()", &["[]()"]);
     check("[]() [x]()", &["x"]);
     check("[t][r] [r]\n\n[r]: https://x.y\n[s]: unused", &["<a href=\"https://x.y\">t</a> <a href=\"https://x.y\">r</a>\n\n[s]: unused"]);
     check("[Answer]: 42", &["[Answer]: 42"]);
@@ -82,11 +84,16 @@ fn links() {
 fn code_and_tables() {
     check("```rust\nfn f() {\n\tx < y\n}\n```", &["<pre><code class=\"language-rust\">fn f() {\n    x &lt; y\n}</code></pre>"]);
     check("a\n```\nx\n```\nb", &["a\n\n<pre>x</pre>\n\nb"]);
-    check("```c++ title=x\ny\n```", &["title=x\n<pre><code class=\"language-c++\">y</code></pre>"]);
+    check("```c++ title=x\ny\n```", &["c++ title=x\n<pre><code class=\"language-c++\">y</code></pre>"]);
     check("```open\nx", &["<pre><code class=\"language-open\">x</code></pre>"]);
-    check("```just words", &["words\njust"]);
+    check("```", &["```"]);
+    check("```just words", &["just words"]);
+    check("```word", &["word"]);
+    check("- ```word", &["• word"]);
+    check("```\n\n  x\n\n```", &["<pre>  x</pre>"]);
     check("    a\n    b", &["<pre>a\nb</pre>"]);
     check("|a|bb|\n|-|-:|\n|**日本**|1|\n|x \\| y|22|", &["<pre>a     | bb\n------+---\n日本  |  1\nx | y | 22</pre>"]);
+    check("|a|b|\n|-|-|\n|1|2|3|4|\n|5|\nc", &["<pre>a | b\n--+---+---+--\n1 | 2 | 3 | 4\n5 |\nc |</pre>"]);
     check("|a|\n|-|\n|[l](https://x.y) z<br>w|", &["<pre>a\n-------------------\nl (https://x.y) z w</pre>"]);
 }
 
@@ -117,6 +124,9 @@ fn code_that_fits_is_not_cut() {
     let text = format!("{}\n\n```rust\n{}```\nafter", "intro ".repeat(20), lines(177));
     let found = pieces(&text);
     assert_eq!(found.iter().map(|piece| piece.plain.lines().count()).collect::<Vec<_>>(), [1, 3 * 177 + 2]);
+    let text = format!("{}\n\nThis is the code:\n\n```rust\n{}```", "intro ".repeat(20), lines(175));
+    let found = pieces(&text);
+    assert_eq!(found.iter().map(|piece| piece.plain.lines().count()).collect::<Vec<_>>(), [1, 3 * 175 + 2]);
     let text = format!("intro\n\n```rust\n{}```\nafter", lines(400));
     for piece in &pieces(&text)[1..3] {
         assert!(piece.html.starts_with("<pre><code class=\"language-rust\">fn main\n"), "{}", &piece.html[..80]);

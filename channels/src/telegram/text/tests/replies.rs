@@ -165,6 +165,30 @@ fn any_tokens_give_what_telegram_takes() {
 }
 
 #[test]
+fn any_tokens_leave_every_word() {
+    for seed in 0..1000 {
+        let mut dice = Dice(5000 + seed);
+        let mut text = String::new();
+        let words: Vec<String> = (0..dice.below(60)).map(|number| format!("w{number:02}w")).collect();
+        for word in &words {
+            for _ in 0..dice.below(4) {
+                text.push_str(dice.of(TOKENS));
+            }
+            text.push_str(word);
+            text.push_str(dice.of(&["", " "]));
+        }
+        checked(&text);
+        // A block's language and a link's address are told, too.
+        let shown: String = pieces(&text).into_iter().map(|piece| piece.html).collect();
+        let mut rest = shown.as_str();
+        for word in words {
+            let at = rest.find(&word).unwrap_or_else(|| panic!("{word} is not where it was in {text:?}, shown as {shown:?}"));
+            rest = &rest[at + word.len()..];
+        }
+    }
+}
+
+#[test]
 fn no_word_is_lost_or_cut() {
     for seed in 0..100 {
         let mut dice = Dice(1000 + seed);
@@ -250,7 +274,7 @@ fn clusters_are_not_cut() {
 
 #[test]
 fn a_text_that_shows_nothing_gives_no_message() {
-    for text in ["", " \n\t\r\n", "\u{200b}", "\u{200e}\u{2060}", "\u{feff}", "\0\u{1}", "&nbsp;", "> ", "```\n\n```", "\u{3000}", "[]()"] {
+    for text in ["", " \n\t\r\n", "\u{200b}", "\u{200e}\u{2060}", "\u{feff}", "\0\u{1}", "\u{3000}"] {
         assert_eq!(checked(text), [""; 0], "{text:?}");
     }
 }
