@@ -13,23 +13,27 @@ use crate::live::Live;
 
 const GROUP: i64 = -100;
 
+fn told(text: String) -> super::super::settings::Telling {
+    Box::pin(async move { text })
+}
+
 /// An intake on the way to a model that is being loaded. Owner 1, the group, and the code `0000-0042`.
 pub(crate) async fn intake(store: &Store, fake: &Fake, workspace: &std::path::Path) -> Arc<Intake> {
+    let keep_rule: agent::KeepRule = Box::new(|_| Ok(()));
     let desk = Desk {
         store: store.clone(),
         live: Live::default(),
         secrets: watch::channel(Secrets::default()).1,
         state: watch::channel(State::Loading(0.4)).1,
-        keep_rule: Arc::new(Box::new(|_| Ok(()))),
+        keep_rule: Arc::new(keep_rule),
     };
     let settings =
         Settings { groups: vec![Group { id: GROUP, when: When::Mention }], workspace: workspace.to_owned(), ..Settings::for_tests() };
-    let told = |text: &'static str| Box::pin(async move { text.to_owned() });
     let hooks = Hooks {
         undo_files: Box::new(|turn| Box::pin(async move { Ok(vec![format!("restored the files of {turn}")]) })),
-        why: Box::new(|turn| Box::pin(async move { format!("why {turn}") })),
-        status: Box::new(move || told("all is well")),
-        jobs: Box::new(move || told("no jobs")),
+        why: Box::new(|turn| told(format!("why {turn}"))),
+        status: Box::new(|| told("all is well".into())),
+        jobs: Box::new(|| told("no jobs".into())),
         show: Box::new(|_| {}),
         random: || 42,
         pair: Arc::new(Notify::new()),
