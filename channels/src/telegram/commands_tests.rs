@@ -67,7 +67,9 @@ async fn one_undo_undoes_one_turn() {
 fn each_is_shown_what_he_may_do() {
     let circle = Circle { owners: vec![1], groups: vec![Group { id: -5, when: When::Always }] };
     let scopes = scopes(&circle);
-    let names = |commands: &Value| commands.as_array().unwrap().iter().map(|command| command["command"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let names = |commands: &Value| {
+        commands.as_array().unwrap().iter().map(|command| command["command"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     let got: Vec<(Value, usize)> = scopes.iter().map(|(scope, commands)| (scope.clone(), names(commands).len())).collect();
     let expected = [
         (json!({ "type": "chat", "chat_id": 1 }), LIST.len()),

@@ -212,7 +212,9 @@ async fn a_stop_ends_what_runs_here_and_not_what_came_after_it() {
 #[tokio::test]
 async fn files_wait_in_the_store_and_what_is_written_after_them_waits_behind() {
     let mut bench = Bench::new().await;
-    bench.take(1, "message", 1, 1, json!({ "document": { "file_id": "f", "file_name": "a.txt", "file_size": 7 }, "caption": "read this" })).await;
+    bench
+        .take(1, "message", 1, 1, json!({ "document": { "file_id": "f", "file_name": "a.txt", "file_size": 7 }, "caption": "read this" }))
+        .await;
     bench.say(2, "and answer").await;
     assert_eq!(bench.open().await, []);
     bench.restart().await;
