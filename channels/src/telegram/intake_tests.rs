@@ -53,11 +53,16 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        let fake = Fake::start(|method, fields| match method {
+        Self::with(|method, fields| match method {
             "getFile" => Reply::ok(json!({ "file_path": format!("files/{}", fields["file_id"].as_str().unwrap()) })),
             _ if fields["form"] == "" => Reply::Bytes(b"content".to_vec()),
             _ => Reply::ok(json!(true)),
-        });
+        })
+        .await
+    }
+
+    pub(crate) async fn with(answer: impl FnMut(&str, &Value) -> Reply + Send + 'static) -> Self {
+        let fake = Fake::start(answer);
         let (store, workspace) = (Store::in_memory().unwrap(), tempfile::tempdir().unwrap());
         let intake = intake(&store, &fake, workspace.path()).await;
         Self { store, fake, workspace, intake }

@@ -113,7 +113,40 @@ pub(super) fn pause(failures: u32, random: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use tokio::sync::watch;
+
+    use super::super::fake::Reply;
+    use super::super::intake::tests::{Bench, turn};
+    use super::super::settings::Health;
     use super::*;
+
+    #[tokio::test]
+    async fn what_was_taken_is_acknowledged_by_the_next_question_and_a_bad_token_ends_it() {
+        let message = |update: i64, text: &str| {
+            let (chat, from) = (json!({ "id": 1, "type": "private" }), json!({ "id": 1, "first_name": "A" }));
+            json!({ "update_id": update, "message": { "message_id": update, "chat": chat, "from": from, "text": text } })
+        };
+        // Not in their order, and with a stop in the middle, which acts first and then in its turn.
+        let updates = json!([message(9, "after"), { "no": "number" }, message(8, "/stop"), message(7, "before"), { "update_id": 6 }]);
+        let mut asked = 0;
+        let bench = Bench::with(move |method, _| match method {
+            "getUpdates" => {
+                asked += 1;
+                if asked == 1 { Reply::ok(updates.clone()) } else { Reply::error(401, "Unauthorized") }
+            }
+            _ => Reply::ok(json!(true)),
+        })
+        .await;
+        let (health, seen) = watch::channel(Health::new());
+        let error = poll(&bench.intake, &Reporter::new(health)).await;
+        assert!(matches!(error, TelegramError::Unauthorized), "{error}");
+        let questions = bench.fake.calls("getUpdates", 2).await;
+        assert_eq!(questions.iter().map(|fields| fields["offset"].clone()).collect::<Vec<_>>(), [json!(0), json!(10)]);
+        assert_eq!(questions[0]["allowed_updates"], json!(ALLOWED));
+        assert_eq!((bench.open().await, bench.said().await), (vec![turn("1", "after")], vec![("1".into(), "stopped".into())]));
+        assert_eq!((seen.borrow().state.as_str(), seen.borrow().last_update.is_some()), (WELL, true));
+    }
 
     #[test]
     fn pauses_double_to_a_cap_and_differ() {

@@ -221,7 +221,7 @@ impl Update {
     pub(super) fn read(raw: &Value) -> Option<Self> {
         let id = raw.get("update_id")?.as_i64()?;
         let message = |value| part(value).filter(|message: &Message| message.message_id != 0 && message.chat.id != 0).map(Box::new);
-        let kinds = raw.as_object()?.iter().filter_map(|(name, value)| match name.as_str() {
+        let mut kinds = raw.as_object()?.iter().filter_map(|(name, value)| match name.as_str() {
             "message" => message(value).map(Kind::Message),
             "edited_message" => message(value).map(Kind::Edited),
             "callback_query" => part(value).map(|press| Kind::Pressed(Box::new(press))),
@@ -229,7 +229,7 @@ impl Update {
             "my_chat_member" => part(value).map(|member| Kind::Member(Box::new(member))),
             _ => None,
         });
-        Some(Self { id, kind: kinds.last().unwrap_or(Kind::Other) })
+        Some(Self { id, kind: kinds.next().unwrap_or(Kind::Other) })
     }
 
     /// What the journal calls it.
