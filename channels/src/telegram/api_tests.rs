@@ -1,8 +1,24 @@
 use serde_json::json;
 use teloxide_core::payloads::GetMe;
+use tokio::runtime::Builder;
 
 use super::*;
 use crate::telegram::fake::{Fake, Reply, TOKEN};
+
+fn check_place(session: &str, expected: Option<(i64, Option<i64>)>) {
+    assert_eq!(Place::of(session), expected.map(|(chat, topic)| Place { chat, topic }), "{session}");
+}
+
+#[test]
+fn a_session_is_named_after_its_place() {
+    check_place("123", Some((123, None)));
+    check_place("123#2", Some((123, None)));
+    check_place("-100123:45#3", Some((-100_123, Some(45))));
+    check_place("-100123:45", Some((-100_123, Some(45))));
+    check_place("main", None);
+    check_place("12:x", None);
+    check_place("", None);
+}
 
 const HERE: Place = Place { chat: 5, topic: None };
 
@@ -68,12 +84,15 @@ async fn files_go_both_ways() {
 }
 
 #[tokio::test]
-async fn updates_come_as_they_are() {
-    let all = json!([{ "update_id": 2, "stopped_message_generation": { "draft_id": 4 } }, { "no": "number" }]);
-    let answer = all.clone();
-    let fake = Fake::start(move |_, _| Reply::ok(answer.clone()));
+async fn updates_come_whole_whatever_they_are() {
+    let unknown = json!({ "update_id": 2, "stopped_message_generation": { "draft_id": 4 } });
+    let broken = json!({ "update_id": 3, "message": { "some fields": "are missing" } });
+    let known = json!({ "update_id": 1, "poll_answer": { "poll_id": "x", "user": { "id": 4, "is_bot": false, "first_name": "y" }, "option_ids": [] } });
+    let all = json!([known, unknown, broken, { "no": "number" }]);
+    let sent = all.clone();
+    let fake = Fake::start(move |_, _| Reply::ok(all.clone()));
     let updates = fake.api().get_updates(7, Duration::from_secs(3), &["message"]).await.unwrap();
-    assert_eq!(json!(updates), all);
+    assert_eq!(json!(updates), sent);
     assert_eq!(fake.asked(), [("getUpdates".to_owned(), json!({ "offset": 7, "timeout": 3, "allowed_updates": ["message"] }))]);
 }
 
@@ -92,13 +111,15 @@ async fn trouble_is_told_without_the_token() {
     assert!(Api::new(TOKEN, &fake.url, Some(&"nonsense://x".parse().unwrap())).is_err());
 }
 
-#[tokio::test]
-async fn waits_of_one_chat_are_known_to_all_and_drafts_have_their_own() {
-    let fake = Fake::start(|_, _| Reply::flood(30));
-    let api = fake.api();
-    assert_eq!(api.draft(HERE, 1, "x").await, Err(ApiError::Flood(Duration::from_secs(30))));
-    assert_eq!(api.clone().pace().later(5, Instant::now()), None);
-    assert_eq!(api.send(HERE, Text::default()).await, Err(ApiError::Flood(Duration::from_secs(30))));
-    assert!(api.clone().pace().later(5, Instant::now()).is_some());
-    assert_eq!(api.pace().later(6, Instant::now()), None);
+#[test]
+fn waits_of_one_chat_are_known_to_all_and_drafts_have_their_own() {
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let fake = Fake::start(|_, _| Reply::flood(30));
+        let api = fake.api();
+        assert_eq!(api.draft(HERE, 1, "x").await, Err(ApiError::Flood(Duration::from_secs(30))));
+        assert_eq!(api.clone().pace().later(5, Instant::now()), None);
+        assert_eq!(api.send(HERE, Text::default()).await, Err(ApiError::Flood(Duration::from_secs(30))));
+        assert!(api.clone().pace().later(5, Instant::now()).is_some());
+        assert_eq!(api.pace().later(6, Instant::now()), None);
+    });
 }

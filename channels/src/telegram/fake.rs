@@ -47,14 +47,14 @@ impl Reply {
 
 type Answer = Box<dyn FnMut(&str, &Value) -> Reply + Send>;
 
-struct State {
+struct Shared {
     answer: Mutex<Answer>,
     asked: watch::Sender<Vec<(String, Value)>>,
 }
 
 pub(super) struct Fake {
     pub(super) url: Url,
-    state: Arc<State>,
+    state: Arc<Shared>,
 }
 
 impl Fake {
@@ -62,7 +62,7 @@ impl Fake {
     pub(super) fn start(answer: impl FnMut(&str, &Value) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let state = Arc::new(State { answer: Mutex::new(Box::new(answer)), asked: watch::Sender::default() });
+        let state = Arc::new(Shared { answer: Mutex::new(Box::new(answer)), asked: watch::Sender::default() });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -99,7 +99,7 @@ impl Fake {
     }
 }
 
-fn serve(stream: &TcpStream, state: &State) {
+fn serve(stream: &TcpStream, state: &Shared) {
     let mut reader = BufReader::new(stream);
     while let Some((path, body)) = request(&mut reader) {
         let method = path.rsplit('/').next().unwrap_or_default().to_owned();

@@ -3,7 +3,7 @@
 use std::io::{Cursor, pipe};
 use std::time::Duration;
 
-use agent::memory::{Note, TurnState};
+use agent::memory::{Inbound, Note, TurnState};
 use serde_json::json;
 
 use super::super::test_support::{SCREEN, accepted, agent, nobody, owner, run};
@@ -203,7 +203,7 @@ fn a_turn_left_open_in_the_middle_of_a_chat_is_finished_before_the_next() {
         let (input, interrupt) = (Input::lines(io::BufReader::new(lines)).unwrap(), Interrupt::new());
         let approver = nobody(Approve::All);
         let mut chat = Chat {
-            agent: &agent,
+            host: (&agent).into(),
             session: "main".into(),
             history_file: "none".into(),
             approver,
@@ -268,7 +268,7 @@ fn ctrl_c_stops_the_reply_and_not_the_chat() {
         let input = Input::lines(Cursor::new("slow please\nhello\n")).unwrap();
         let approver = nobody(Approve::Deny);
         let mut chat = Chat {
-            agent: &agent,
+            host: (&agent).into(),
             session: "main".into(),
             history_file: "none".into(),
             approver,
@@ -302,7 +302,7 @@ fn ctrl_c_while_a_line_is_waited_for_ends_the_chat() {
         let input = Input::lines(io::BufReader::new(lines)).unwrap();
         let approver = nobody(Approve::Deny);
         let mut chat = Chat {
-            agent: &agent,
+            host: (&agent).into(),
             session: "main".into(),
             history_file: "none".into(),
             approver,
