@@ -59,6 +59,8 @@ pub enum Command {
     /// Have the system run `serve`: systemd, or launchd on macOS
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// How the running `paguro serve` is: model, context, queue, memory, channels, next jobs
+    Status(ListArgs),
     /// Instructions for kinds of tasks, and what you have accepted of them
     #[command(subcommand)]
     Skill(SkillCommand),

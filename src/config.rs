@@ -2,6 +2,7 @@
 
 mod reach;
 mod sandbox;
+mod telegram;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::reach::{Mcp, Web};
 pub use self::sandbox::Sandbox;
+pub use self::telegram::{GroupWhen, Telegram};
 pub use self::serve::{LogFormat, Logs};
 use crate::size::Size;
 
@@ -235,21 +237,6 @@ pub struct Schedule {
     pub zone: Option<String>,
 }
 
-/// Read so that a file for the always-on process is also good here; used by `serve`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Telegram {
-    pub token_file: Option<PathBuf>,
-    pub owners: Vec<i64>,
-    pub api_url: String,
-}
-
-impl Default for Telegram {
-    fn default() -> Self {
-        Self { token_file: None, owners: Vec::new(), api_url: "https://api.telegram.org".to_owned() }
-    }
-}
-
 impl Config {
     /// Reads `file` (a file that is not there is an empty one) and lets `PAGURO_SECTION_KEY` variables override it.
     pub fn load(file: &Path, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
@@ -307,6 +294,7 @@ impl Config {
             tools::schedule::find_zone(zone).map_err(|error| format!("`schedule.zone`: {error}"))?;
         }
         self.sandbox.check()?;
+        self.telegram.check()?;
         if self.engine.workers.len() > MOST_WORKERS {
             return Err(format!("`engine.workers` names {} workers; give at most {MOST_WORKERS}", self.engine.workers.len()));
         }
@@ -333,7 +321,7 @@ impl Config {
 const MOST_WORKERS: usize = 16;
 
 /// The bot's token.
-const TELEGRAM_TOKEN: &str = "PAGURO_TELEGRAM_TOKEN";
+pub const TELEGRAM_TOKEN: &str = "PAGURO_TELEGRAM_TOKEN";
 /// The token for the hub that models come from.
 pub const MODELS_TOKEN: &str = "PAGURO_MODELS_TOKEN";
 

@@ -7,11 +7,14 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use channels::Desk;
 use channels::socket::{CommandLine, LINE_BYTES, Reply, Wire, Word};
 use channels::terminal::Interrupt;
+
+use crate::commands::serve::About;
 use std::io::BufRead as _;
 
 thread_local! {
@@ -28,10 +31,11 @@ pub struct Client {
     pub interrupt: Interrupt,
     /// The process that serves.
     pub desk: Desk,
+    pub about: Arc<About>,
 }
 
 /// Runs `work` for a client: what it writes goes there. Its status is the command's.
-pub fn serve_client(wire: Wire, command: CommandLine, desk: Desk, work: impl FnOnce(Vec<String>) -> u8) {
+pub fn serve_client(wire: Wire, command: CommandLine, (desk, about): (Desk, Arc<About>), work: impl FnOnce(Vec<String>) -> u8) {
     let Ok((stream, input)) = wire.0.try_clone().and_then(|out| Ok((out, wire.0.try_clone()?))) else { return };
     let (words, heard) = sync_channel(1);
     let interrupt = Interrupt::new();
@@ -50,7 +54,7 @@ pub fn serve_client(wire: Wire, command: CommandLine, desk: Desk, work: impl FnO
         return; // the client sees that the connection ends
     }
     let arguments = command.arguments.clone();
-    let client = Rc::new(Client { stream, words: RefCell::new(Some(heard)), command, interrupt, desk });
+    let client = Rc::new(Client { stream, words: RefCell::new(Some(heard)), command, interrupt, desk, about });
     CLIENT.set(Some(client));
     let status = work(arguments);
     CLIENT.set(None);

@@ -41,6 +41,10 @@ pub(crate) trait Backend {
     fn forget(&mut self, name: &str) {
         let _ = name;
     }
+    /// The transcripts in memory, the last used first: name and tokens.
+    fn hot(&self) -> Vec<(String, u32)> {
+        Vec::new()
+    }
     /// The bare loop over the prompt of `request` and then `tokens` tokens; what the cache held is lost.
     fn bare_loop(&mut self, request: &Request, tokens: u32) -> Result<BareTimes, EngineError> {
         let _ = (request, tokens);

@@ -207,6 +207,16 @@ impl Engine {
         answer.await.map_err(|_| EngineError::Gone)
     }
 
+    /// The transcripts in memory, the last used first: name and tokens.
+    ///
+    /// # Errors
+    /// [`EngineError::Gone`] when the thread has ended.
+    pub async fn hot(&self) -> Result<Vec<(String, u32)>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Hot { reply }).await?;
+        answer.await.map_err(|_| EngineError::Gone)
+    }
+
     /// Starts a generation; waits while the mailbox is full. What is wrong with the request comes by the stream.
     ///
     /// # Errors

@@ -59,6 +59,7 @@ pub(crate) enum Command {
     Generate { request: Box<Request>, asked: Instant, deltas: mpsc::Sender<Delta>, ending: oneshot::Sender<Ending> },
     Fork { from: String, to: String, at: ForkPoint, reply: oneshot::Sender<Result<u32, EngineError>> },
     Forget { name: String, reply: oneshot::Sender<()> },
+    Hot { reply: oneshot::Sender<Vec<(String, u32)>> },
     Embed(Box<EmbedJob>),
 }
 
@@ -157,6 +158,9 @@ fn obey(backend: &mut dyn Backend, embedder: &mut Embedder, command: Command, en
         Command::Forget { name, reply } => {
             backend.forget(&name);
             let _ = reply.send(());
+        }
+        Command::Hot { reply } => {
+            let _ = reply.send(backend.hot());
         }
         Command::Embed(job) => embedder.begin(job),
     }

@@ -129,6 +129,12 @@ async fn list_jobs(store: &Store, format: ListFormat) -> Result<()> {
     }
 }
 
+/// All jobs, a line each, for people.
+pub async fn text(store: &Store) -> Result<String> {
+    let jobs: Vec<String> = store.jobs().await?.iter().map(|job| visible(&line(job)).into_owned()).collect();
+    Ok(if jobs.is_empty() { "there are no jobs yet".to_owned() } else { jobs.join("\n") })
+}
+
 /// One line of a listing.
 fn line(job: &JobRow) -> String {
     let failures = match job.failures {

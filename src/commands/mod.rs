@@ -20,6 +20,7 @@ pub mod serve;
 pub mod service;
 pub mod session;
 pub mod skill;
+pub mod status;
 pub mod tool;
 pub mod tune;
 pub mod why;
@@ -47,6 +48,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Job(command) => job::run(command).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Service(command) => service::run(&command),
+        Command::Status(list) => status::run(&list).await,
         Command::Skill(command) => skill::run(&command).await,
         Command::Config(command) => config::run(&command),
         Command::Tool(command) => tool::run(&command).await,

@@ -1,6 +1,5 @@
 //! `paguro session show --why TURN`: what made an answer. Everything is in the journal's steps and their times.
 
-use std::io::Write;
 
 use agent::{Step, Toolbox, thoughts};
 use anyhow::Result;
@@ -51,22 +50,35 @@ pub async fn show(store: &Store, session: i64, turn: &str, format: ListFormat) -
         });
         return print_json(&turn);
     }
-    let mut out = crate::out::stdout();
-    writeln!(out, "turn {} of {}/{}, {}", row.id, row.channel, row.session_name, row.at)?;
-    writeln!(out, "asked: {}", short(&row.text))?;
-    for entry in &entries {
-        writeln!(out, "{:>8} ms  {:<9} {}", entry.took_ms, entry.what, visible(&entry.line))?;
+    say!("{}", in_words(&row, &entries, &files, &tasks));
+    Ok(())
+}
+
+/// What `show` shows of any turn, for people.
+pub async fn text(store: &Store, turn: i64) -> Result<String> {
+    let row = store.turn(turn).await?.ok_or_else(|| BadInput(format!("there is no turn {turn}")))?;
+    let entries = entries(&row, store.steps(turn).await?)?;
+    let tasks: Vec<i64> = store.tasks(turn).await?.iter().map(|task| task.id).collect();
+    Ok(in_words(&row, &entries, &files(&entries), &tasks))
+}
+
+/// Lines, without the last one's end.
+fn in_words(row: &TurnRow, entries: &[Entry], files: &Value, tasks: &[i64]) -> String {
+    let mut out = format!("turn {} of {}/{}, {}\n", row.id, row.channel, row.session_name, row.at);
+    out += &format!("asked: {}\n", short(&row.text));
+    for entry in entries {
+        out += &format!("{:>8} ms  {:<9} {}\n", entry.took_ms, entry.what, visible(&entry.line));
     }
     for (what, paths) in [("files read", &files["read"]), ("files written", &files["written"])] {
         if let Some(paths) = paths.as_array().filter(|paths| !paths.is_empty()) {
             let paths: Vec<&str> = paths.iter().filter_map(Value::as_str).collect();
-            writeln!(out, "{what}: {}", visible(&paths.join(", ")))?;
+            out += &format!("{what}: {}\n", visible(&paths.join(", ")));
         }
     }
     if !tasks.is_empty() {
-        writeln!(out, "tasks: {}", tasks.iter().map(|task| format!("turn {task}")).collect::<Vec<_>>().join(", "))?;
+        out += &format!("tasks: {}\n", tasks.iter().map(|task| format!("turn {task}")).collect::<Vec<_>>().join(", "));
     }
-    Ok(writeln!(out, "outcome: {}", row.outcome.as_deref().map_or("not finished".to_owned(), short))?)
+    out + &format!("outcome: {}", row.outcome.as_deref().map_or("not finished".to_owned(), short))
 }
 
 fn entries(row: &TurnRow, rows: Vec<StepRow>) -> Result<Vec<Entry>> {

@@ -21,8 +21,12 @@ use super::route::{Me, Route, Said, route, said};
 use super::settings::{Hooks, Settings};
 use super::update::{Kind, Message, Press, Update, name};
 use super::who::{Circle, Strangers, Who, has_paired, moved, pair};
-use super::{CHANNEL, approvals, commands};
+use super::{CHANNEL, approvals, commands, reactions};
 use crate::desk::Desk;
+use crate::terminal::parse_answer;
+
+/// The store's setting with the update that answers a question just now.
+const ANSWERING: &str = "answering";
 
 /// The pause before a commit that failed is tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
@@ -190,6 +194,9 @@ impl Intake {
                 ..Inbound::default()
             })
             .await?;
+        if !accepted.repeated {
+            reactions::received(&self.api, said.place.chat, said.message);
+        }
         tracing::debug!(turn = accepted.turn, update, repeated = accepted.repeated, "a message was accepted");
         Ok(())
     }
@@ -205,6 +212,9 @@ impl Intake {
         if message.chat.is_private() && has_paired(&self.desk.store, &update.name(), message.chat.id).await? {
             return self.welcome(update, message.chat.id).await;
         }
+        if who == Who::Owner && self.answered(update, message).await? {
+            return Ok(());
+        }
         match self.route(message, who, circle) {
             Some(Route::Said(said)) => self.said(update.id, said, false).await,
             Some(Route::Command(command)) => commands::run(self, &command, &update.name()).await,
@@ -214,6 +224,33 @@ impl Intake {
                 Ok(())
             }
             None => Ok(()),
+        }
+    }
+
+    /// Whether an owner's message was the answer to a question that it replies to.
+    async fn answered(&self, update: &Update, message: &Message) -> Result<bool, AgentError> {
+        let asked = message.replied_to().filter(|other| other.from.as_ref().is_some_and(|from| from.id == self.me.id));
+        let words = message.words().0.trim();
+        let (Some(asked), Some(from)) = (asked, &message.from) else { return Ok(false) };
+        if words.is_empty() || parse_answer(words, true).is_none() {
+            return Ok(false);
+        }
+        let store = &self.desk.store;
+        // Kept first: cut off after the answer, the same update finds no question any more, and is no message for that.
+        let again = store.setting(CHANNEL, ANSWERING).await?.as_deref() == Some(&update.name());
+        store.set_setting(CHANNEL, ANSWERING, Some(update.name())).await?;
+        match approvals::replied(&self.desk, message.chat.id, asked.message_id, words, from).await {
+            Ok(answered) if answered || again => Ok(true),
+            Ok(_) => {
+                store.set_setting(CHANNEL, ANSWERING, None).await?;
+                Ok(false)
+            }
+            Err(error) if passes(&error) => Err(error),
+            Err(error) => {
+                let session = self.session(message.place()).await?;
+                store.say(CHANNEL, &session, &error.to_string(), Some(&update.name())).await?;
+                Ok(true)
+            }
         }
     }
 
@@ -331,4 +368,4 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 #[path = "intake_tests.rs"]
-mod tests;
+pub(super) mod tests;

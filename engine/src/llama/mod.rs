@@ -197,6 +197,10 @@ impl Backend for Llama<'_> {
         self.transcripts.forget(name);
     }
 
+    fn hot(&self) -> Vec<(String, u32)> {
+        self.transcripts.hot()
+    }
+
     fn bare_loop(&mut self, request: &Request, tokens: u32) -> Result<BareTimes, EngineError> {
         self.measure_bare_loop(request, tokens)
     }

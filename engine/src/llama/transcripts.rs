@@ -83,6 +83,13 @@ impl<'model> Transcripts<'model> {
         Self { cache, all: (0..hot).map(|_| None).collect(), disk, vocabulary }
     }
 
+    /// Name and tokens of each that is in the cache, the last used first.
+    pub(super) fn hot(&self) -> Vec<(String, u32)> {
+        let mut hot: Vec<&Transcript> = self.all.iter().flatten().collect();
+        hot.sort_by_key(|transcript| std::cmp::Reverse(transcript.used));
+        hot.into_iter().map(|transcript| (transcript.name.clone(), u32::try_from(transcript.tokens.len()).unwrap_or(u32::MAX))).collect()
+    }
+
     pub(super) fn cache(&mut self) -> &mut Cache<'model> {
         &mut self.cache
     }

@@ -1,25 +1,27 @@
 //! What `serve` does for the clients of its socket.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use channels::Desk;
 use channels::socket::{CommandLine, Hooks, Wire};
 use clap::Parser as _;
 
+use super::About;
 use crate::args::Cli;
 use crate::commands::{self, chat, remote};
 use crate::exit;
 use crate::out;
 use crate::parts::Context;
 
-pub fn hooks(context: &Context, desk: &Desk) -> Result<Hooks> {
+pub fn hooks(context: &Context, desk: &Desk, about: &Arc<About>) -> Result<Hooks> {
     let undo_files = chat::undo_files(context.kept(&desk.store), context.open_workspace()?);
-    let for_clients = desk.clone();
+    let for_clients = (desk.clone(), Arc::clone(about));
     let run = move |command: CommandLine, wire: Wire| {
-        let desk = for_clients.clone();
+        let process = for_clients.clone();
         // A client that cannot have a thread sees that the connection ends.
-        let _ = std::thread::Builder::new().name("command".to_owned()).spawn(move || out::serve_client(wire, command, desk, carry_out));
+        let _ = std::thread::Builder::new().name("command".to_owned()).spawn(move || out::serve_client(wire, command, process, carry_out));
     };
     Ok(Hooks { run: Box::new(run), undo_files, history_file: context.home.data.join("chat_history") })
 }

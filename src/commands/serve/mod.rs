@@ -4,10 +4,12 @@
 //! Nothing is looked at again and again: it sleeps until a job is due, a turn ends, a message or a job is added, or a signal comes. Only
 //! the clock on the wall can jump, and a machine can be put to sleep, so it wakes once a minute.
 
+mod about;
 mod hooks;
 mod loading;
 mod reload;
 mod signals;
+mod telegram;
 mod turns;
 mod watched;
 
@@ -24,9 +26,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tools::schedule;
 
+pub use self::about::About;
 use self::loading::Loading;
 use self::reload::Reload;
 use self::signals::{Signal, Signals};
+use self::telegram::Telegram;
 use self::turns::Serving;
 use super::ask::say_if_demo;
 use crate::args::{ServeArgs, TurnArgs};
@@ -65,8 +69,11 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
         keep_rule: Arc::new(parts::keep_rule(&reload.context)),
     };
     let mut beside = JoinSet::new();
-    beside.spawn(socket::serve(listener, desk.clone(), hooks::hooks(&reload.context, &desk)?));
-    let mut process = Process { desk, state, reload, beside, serving: None, notify };
+    let planned = parts::plan(options.clone()).await.ok().map(|plan| plan.needs());
+    let about = Arc::new(About::new(planned));
+    beside.spawn(socket::serve(listener, desk.clone(), hooks::hooks(&reload.context, &desk, &about)?));
+    let telegram = Telegram::start(&reload.context, &desk, &about, &mut beside)?;
+    let mut process = Process { desk, state, reload, beside, serving: None, notify, about, telegram };
     let mut loading = Loading::start(options, process.state.clone());
     loop {
         tokio::select! {
@@ -80,7 +87,10 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
                     loading.cancel().await;
                     return process.stop(&mut signals).await;
                 }
-                Signal::Reload => process.reload.changed().await,
+                Signal::Reload => {
+                    process.reload.changed().await;
+                    process.renew_channels();
+                }
             },
         }
     }
@@ -97,6 +107,8 @@ struct Process {
     beside: JoinSet<()>,
     serving: Option<Serving>,
     notify: Notify,
+    about: Arc<About>,
+    telegram: Telegram,
 }
 
 impl Process {
@@ -129,7 +141,7 @@ impl Process {
 
     /// Serves until it is to stop.
     async fn hold(&mut self, signals: &mut Signals) -> Result<()> {
-        let Some(serving) = &mut self.serving else { return Ok(()) };
+        let Some(mut serving) = self.serving.take() else { return Ok(()) };
         let mut changes = self.desk.store.changes();
         let mut active = Instant::now();
         let mut fed = Instant::now();
@@ -149,13 +161,17 @@ impl Process {
             }
             tokio::select! {
                 signal = signals.next() => match signal {
-                    Signal::Stop => return Ok(()),
+                    Signal::Stop => {
+                        self.serving = Some(serving);
+                        return Ok(());
+                    }
                     Signal::Reload => {
                         self.notify.reloading();
                         if let Some(agent) = self.reload.renew(&serving.agent).await {
                             serving.agent = Arc::clone(&agent);
                             self.state.send_replace(State::Ready(agent));
                         }
+                        self.renew_channels();
                         self.notify.ready();
                     }
                 },
@@ -164,6 +180,13 @@ impl Process {
                 _ = changes.changed() => serving.resting.clear(),
                 () = tokio::time::sleep(sleep) => serving.resting.clear(),
             }
+        }
+    }
+
+    /// Has the channels go by the configuration as it is now.
+    fn renew_channels(&mut self) {
+        if let Err(error) = self.telegram.renew(&self.reload.context, &self.desk, &self.about, &mut self.beside) {
+            tracing::error!("telegram stays as it was: {error:#}");
         }
     }
 

@@ -87,7 +87,7 @@ struct Reader<'a> {
     quotes: usize,
     /// The lists that the outermost of them is in: it is not indented by them.
     outside: usize,
-    /// A quotation or block of code begins or ended here: the gap belongs to none.
+    /// A quotation begins here, or a block of code ended: the gap belongs to none.
     apart: bool,
     lists: Vec<List>,
     /// Bullets and numbers due before the next text.
@@ -168,7 +168,6 @@ impl Reader<'_> {
             }
             TagEnd::BlockQuote(_) => {
                 self.quotes = self.quotes.saturating_sub(1);
-                self.apart |= self.quotes == 0;
                 self.space(self.block_gap());
             }
             TagEnd::CodeBlock => self.end_code(),

@@ -20,6 +20,7 @@ fn marks_within_a_line() {
     check("**a *b* c** d", &["<b>a <i>b</i> c</b> d"]);
     check("**a **b** c**", &["<b>a b c</b>"]);
     check("*a **b `c` d** e*", &["<i>a <b>b </b></i><code>c</code><i><b> d</b> e</i>"]);
+    check("*a `b` `c` d*", &["<i>a </i><code>b</code> <code>c</code><i> d</i>"]);
     check("**unclosed and `open", &["**unclosed and `open"]);
     check("a_b_c 2*3*4 snake_case_name", &["a_b_c 2<i>3</i>4 snake_case_name"]);
     check("1 < 2 && \"x\" > 'y'", &["1 &lt; 2 &amp;&amp; &quot;x&quot; &gt; 'y'"]);
@@ -110,6 +111,9 @@ fn borders() {
     // Not within an entity, even where that leaves much room.
     assert_eq!(found(&format!("{} **{}**", long(300), long(700))), [1499, 3499]);
     assert_eq!(found(&format!("{}\n\n> {}", long(300), long(700))), [1499, 3499]);
+    // Neither an early border nor an entity that is cut anyhow makes a short message.
+    assert_eq!(found(&format!("x\n\n{}", long(1000))), [4092, 909]);
+    assert_eq!(found(&format!("{} **{}**", long(100), long(1000))), [4094, 1404]);
     // One that fits no message is closed and reopened.
     let bold = pieces(&format!("**{}**", long(1000)));
     assert!(bold.iter().all(|piece| piece.html.starts_with("<b>word") && piece.html.ends_with("word</b>")));
@@ -120,7 +124,7 @@ fn borders() {
 
 #[test]
 fn code_that_fits_is_not_cut() {
-    let lines = |count: usize| "    some code\n\nfn main\n".repeat(count);
+    let lines = |count: usize| "fn main\n\n    some code\n".repeat(count);
     let text = format!("{}\n\n```rust\n{}```\nafter", "intro ".repeat(20), lines(177));
     let found = pieces(&text);
     assert_eq!(found.iter().map(|piece| piece.plain.lines().count()).collect::<Vec<_>>(), [1, 3 * 177 + 2]);
@@ -128,7 +132,8 @@ fn code_that_fits_is_not_cut() {
     let found = pieces(&text);
     assert_eq!(found.iter().map(|piece| piece.plain.lines().count()).collect::<Vec<_>>(), [1, 3 * 175 + 2]);
     let text = format!("intro\n\n```rust\n{}```\nafter", lines(400));
-    for piece in &pieces(&text)[1..3] {
+    assert_eq!(pieces(&text).len(), 3);
+    for piece in &pieces(&text)[1..] {
         assert!(piece.html.starts_with("<pre><code class=\"language-rust\">fn main\n"), "{}", &piece.html[..80]);
     }
 }

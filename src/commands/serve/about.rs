@@ -1,0 +1,63 @@
+//! How the process is, put together from its parts: what `paguro status` and `/status` show.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::Result;
+use channels::telegram::Health;
+use channels::{Desk, State};
+use tokio::sync::watch;
+
+use crate::status::{self, Channel, Hot, Model, Readiness, Status};
+
+/// What is known beside the journal.
+pub struct About {
+    started: Instant,
+    /// What the model's plan is, in bytes.
+    planned: Option<u64>,
+    telegram: Mutex<Option<watch::Receiver<Health>>>,
+}
+
+impl About {
+    pub fn new(planned: Option<u64>) -> Self {
+        Self { started: Instant::now(), planned, telegram: Mutex::default() }
+    }
+
+    /// Telegram is there, and says how it is.
+    pub fn telegram(&self, health: watch::Receiver<Health>) {
+        *self.telegram.lock().unwrap_or_else(PoisonError::into_inner) = Some(health);
+    }
+
+    pub async fn status(&self, desk: &Desk) -> Result<Status> {
+        let told = status::of_store(&desk.store).await?;
+        let running = desk.live.running().len() as u64;
+        let agent = desk.agent();
+        let hot = match &agent {
+            Some(agent) => agent.engine().hot().await?,
+            None => Vec::new(),
+        };
+        let state = match &*desk.state.borrow() {
+            State::Loading(done) => Readiness::Loading { done: *done },
+            State::Ready(_) => Readiness::Ready,
+            State::Stopping => Readiness::Unknown,
+        };
+        let telegram = self.telegram.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let telegram = telegram.map(|health| {
+            let Health { state, errors, last_update, .. } = &*health.borrow();
+            let last = last_update.map(|at| format!("; last update {} s ago", at.elapsed().as_secs())).unwrap_or_default();
+            let errors = if *errors == 0 { String::new() } else { format!("; {errors} errors since the start") };
+            Channel { name: "telegram".to_owned(), ok: true, says: format!("{state}{last}{errors}") }
+        });
+        Ok(Status {
+            uptime_s: self.started.elapsed().as_secs(),
+            state,
+            model: agent.map(|agent| Model { name: agent.engine().info().name.clone(), context: agent.engine().info().context }),
+            hot: hot.into_iter().map(|(session, tokens)| Hot { session, tokens: tokens.into() }).collect(),
+            running,
+            waiting: told.waiting.saturating_sub(running),
+            memory: status::Memory { planned: self.planned, ..told.memory.clone() },
+            channels: telegram.into_iter().collect(),
+            ..told
+        })
+    }
+}
