@@ -331,7 +331,8 @@ impl Turn {
             tracing::debug!(turn = self.running.turn, "no draft: {error}");
             self.is_blocked = matches!(error, ApiError::Blocked(_));
         }
-        self.last = Some((html, now));
+        // Where there are no drafts this text is shown in the other way.
+        self.last = Some((html, now)).filter(|_| self.drafts.are_for(self.place));
     }
 
     /// Not to be dropped on the way: a message whose number is not known stays, an edit that comes late would undo the reply.
