@@ -49,13 +49,13 @@ impl Logs {
     pub fn filter(&self) -> Result<EnvFilter, String> {
         let wrong =
             || format!("`logs.level` is {:?}; give error, warn, info, debug or trace, also by part: info,channels=debug", self.level);
+        let parts: Vec<&str> = self.level.split(',').map(str::trim).collect();
         // A bare word is a part's name to the parser; here it is a misspelt level.
-        let is_part = |part: &str| part.contains(['=', '[']);
-        let known = |part: &str| part.trim().parse::<tracing::level_filters::LevelFilter>().is_ok();
-        if !self.level.split(',').all(|part| is_part(part) || known(part)) {
+        let known = |part: &&str| part.contains(['=', '[']) || part.parse::<tracing::level_filters::LevelFilter>().is_ok();
+        if !parts.iter().all(known) {
             return Err(wrong());
         }
-        EnvFilter::try_new(&self.level).map_err(|_| wrong())
+        EnvFilter::try_new(parts.join(",")).map_err(|_| wrong())
     }
 }
 

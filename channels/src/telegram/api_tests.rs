@@ -1,24 +1,8 @@
 use serde_json::json;
 use teloxide_core::payloads::GetMe;
-use tokio::runtime::Builder;
 
 use super::*;
 use crate::telegram::fake::{Fake, Reply, TOKEN};
-
-fn check_place(session: &str, expected: Option<(i64, Option<i64>)>) {
-    assert_eq!(Place::of(session), expected.map(|(chat, topic)| Place { chat, topic }), "{session}");
-}
-
-#[test]
-fn a_session_is_named_after_its_place() {
-    check_place("123", Some((123, None)));
-    check_place("123#2", Some((123, None)));
-    check_place("-100123:45#3", Some((-100_123, Some(45))));
-    check_place("-100123:45", Some((-100_123, Some(45))));
-    check_place("main", None);
-    check_place("12:x", None);
-    check_place("", None);
-}
 
 const HERE: Place = Place { chat: 5, topic: None };
 
@@ -111,15 +95,13 @@ async fn trouble_is_told_without_the_token() {
     assert!(Api::new(TOKEN, &fake.url, Some(&"nonsense://x".parse().unwrap())).is_err());
 }
 
-#[test]
-fn waits_of_one_chat_are_known_to_all_and_drafts_have_their_own() {
-    Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-        let fake = Fake::start(|_, _| Reply::flood(30));
-        let api = fake.api();
-        assert_eq!(api.draft(HERE, 1, "x").await, Err(ApiError::Flood(Duration::from_secs(30))));
-        assert_eq!(api.clone().pace().later(5, Instant::now()), None);
-        assert_eq!(api.send(HERE, Text::default()).await, Err(ApiError::Flood(Duration::from_secs(30))));
-        assert!(api.clone().pace().later(5, Instant::now()).is_some());
-        assert_eq!(api.pace().later(6, Instant::now()), None);
-    });
+#[tokio::test]
+async fn waits_of_one_chat_are_known_to_all_and_drafts_have_their_own() {
+    let fake = Fake::start(|_, _| Reply::flood(30));
+    let api = fake.api();
+    assert_eq!(api.draft(HERE, 1, "x").await, Err(ApiError::Flood(Duration::from_secs(30))));
+    assert_eq!(api.clone().pace().later(5, Instant::now()), None);
+    assert_eq!(api.send(HERE, Text::default()).await, Err(ApiError::Flood(Duration::from_secs(30))));
+    assert!(api.clone().pace().later(5, Instant::now()).is_some());
+    assert_eq!(api.pace().later(6, Instant::now()), None);
 }

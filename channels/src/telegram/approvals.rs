@@ -28,6 +28,9 @@ const ASKED: &str = "asked:";
 /// The pause before what failed is tried again: a read of the journal, a record.
 const PAUSE: Duration = Duration::from_secs(3);
 
+/// The least time between two looks: each reads all open turns, and many messages may come at once.
+const GAP: Duration = Duration::from_millis(300);
+
 /// Bytes of a call's id that stand in a name. Ids that begin alike are one question then.
 const CALL_BYTES: usize = 200;
 
@@ -110,6 +113,7 @@ pub(super) async fn run(desk: Desk, api: Api) {
             _ = live.changed() => {}
             () = sleep(PAUSE), if !is_done => {}
         }
+        sleep(GAP).await;
     }
 }
 

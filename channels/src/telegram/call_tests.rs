@@ -25,7 +25,7 @@ fn a_call_is_shown_as_it_would_run() {
     check(&question(json!({ "command": "r\u{200b}m\u{202e}" })), &format!("{head}command:\n<pre>r&lt;U+200B&gt;m&lt;U+202E&gt;</pre>"));
     let task = Question { task: Some("task 1 of turn 7: look".into()), ..question(json!({})) };
     check(&task, &format!("{head}for task 1 of turn 7: look\n(without arguments)"));
-    let rule = "Session and Always would allow: <code>tool = \"shell\", command = \"rm *\"</code>";
+    let rule = "Session and Always would allow: <code>tool = &quot;shell&quot;, command = &quot;rm *&quot;</code>";
     check(&ruled(json!({ "command": "rm x" })), &format!("{head}command:\n<pre>rm x</pre>\n{rule}"));
 }
 

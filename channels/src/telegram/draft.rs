@@ -5,7 +5,7 @@
 //! may be shown. The number of a message that is edited is in the journal (`live:TURN`) before anybody relies on it: delivery puts the
 //! reply in its place, after a kill too.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,16 +19,16 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::api::{Api, ApiError, Text};
 use super::place::Place;
 use super::text::{escape, preview};
-use super::view::{View, percent};
-use super::{CHANNEL, reactions};
-use crate::desk::{Desk, State};
+use super::view::View;
+use super::{CHANNEL, loading, reactions};
+use crate::desk::Desk;
 use crate::live::{Follower, Running};
 
 /// How often it is looked whether there is something new to show.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// A draft lives for 30 s; it is shown again before.
-const REFRESH: Duration = Duration::from_secs(20);
+pub(super) const REFRESH: Duration = Duration::from_secs(20);
 
 /// Text is there for so long before a message is begun that will be edited: a short reply comes whole.
 const FIRST: Duration = Duration::from_secs(1);
@@ -41,15 +41,6 @@ const TYPING: Duration = Duration::from_secs(4);
 
 /// A draft that is on its way when the reply is ready is waited for so long.
 const LAST_DRAFT: Duration = Duration::from_secs(1);
-
-/// A message that waits for the model for longer than this is told how far that is.
-const LONG_LOAD: Duration = Duration::from_secs(3);
-
-/// A message that waits for the model for longer than this is told so by a message that stays.
-const VERY_LONG_LOAD: Duration = Duration::from_secs(60);
-
-/// Between two looks while the model loads.
-const LOAD_LOOK: Duration = Duration::from_secs(2);
 
 /// Tries to tidy up a message whose turn ended without a reply, and the pause between them.
 const TIDY: (u32, Duration) = (5, Duration::from_secs(3));
@@ -142,12 +133,12 @@ impl Drafts {
     }
 
     /// Whether drafts are shown in this chat.
-    fn are_for(&self, place: Place) -> bool {
+    pub(super) fn are_for(&self, place: Place) -> bool {
         place.is_private() && self.known() != Known::Refused
     }
 
     /// Learns from a draft whether the server has them. One that was refused after others worked says nothing.
-    fn learn(&self, shown: &Result<(), ApiError>) {
+    pub(super) fn learn(&self, shown: &Result<(), ApiError>) {
         let known = match (shown, self.known()) {
             (Ok(()), _) => Known::Works,
             (Err(ApiError::NotFound(why) | ApiError::Refused(why)), Known::Nothing) => {
@@ -181,12 +172,12 @@ impl Drop for Showing {
     }
 }
 
-/// Shows the turns of the channel that run, and tells those who wait for the model. Ends when the process does.
+/// Shows the turns of the channel that run, and has those told who wait for the model. Ends when the process does.
 pub(super) async fn run(desk: Desk, api: Api, drafts: Drafts) {
     tidy_all(&desk.store).await;
     let mut changes = desk.live.changes();
     let mut shown = JoinSet::new();
-    let loads = tell_of_load(&desk, &api, &drafts);
+    let loads = loading::tell(&desk, &api, &drafts);
     tokio::pin!(loads);
     let mut is_loading = true;
     loop {
@@ -340,7 +331,8 @@ impl Turn {
             tracing::debug!(turn = self.running.turn, "no draft: {error}");
             self.is_blocked = matches!(error, ApiError::Blocked(_));
         }
-        self.last = Some((html, now));
+        // Where there are no drafts this text is shown in the other way.
+        self.last = Some((html, now)).filter(|_| self.drafts.are_for(self.place));
     }
 
     /// Not to be dropped on the way: a message whose number is not known stays, an edit that comes late would undo the reply.
@@ -446,48 +438,6 @@ async fn tidy_all(store: &Store) {
             tracing::debug!(turn, "{error}");
         }
     }
-}
-
-/// While the model loads, tells those who wait how far it is. Ends when it is loaded.
-async fn tell_of_load(desk: &Desk, api: &Api, drafts: &Drafts) {
-    let mut waiting: HashMap<Place, Instant> = HashMap::new();
-    let mut told: HashMap<Place, (String, Instant)> = HashMap::new();
-    loop {
-        let State::Loading(done) = *desk.state.borrow() else { return };
-        let now = Instant::now();
-        let Ok(open) = desk.store.open_turns(None).await else { return };
-        for row in first_of_each(&open) {
-            let Some(place) = Place::of(&row.session_name) else { continue };
-            let waits = now.duration_since(*waiting.entry(place).or_insert(now));
-            if waits >= VERY_LONG_LOAD {
-                let text = format!("The model is still loading ({}). Your message is answered as soon as it is there.", percent(done));
-                // It is said once for a message, however often the process starts.
-                let _ = desk.store.say(CHANNEL, &row.session_name, &text, Some(&format!("loading {}", row.id))).await;
-            }
-            if waits < LONG_LOAD || !api.pace().may_be_left_out(place.chat, now) {
-                continue;
-            }
-            if !drafts.are_for(place) {
-                let _ = timeout(LOAD_LOOK, api.typing(place)).await;
-                continue;
-            }
-            let html = format!("<i>the model is loading, {}</i>", percent(done));
-            let is_old = told.get(&place).is_none_or(|(last, at)| *last != html || now.duration_since(*at) >= REFRESH);
-            if is_old && api.pace().spare_draft(place.chat, now) {
-                if let Ok(shown) = timeout(LOAD_LOOK, api.draft(place, row.id, &html)).await {
-                    drafts.learn(&shown);
-                }
-                told.insert(place, (html, now));
-            }
-        }
-        sleep(LOAD_LOOK).await;
-    }
-}
-
-/// Of each place the message that has waited longest.
-fn first_of_each(open: &[TurnRow]) -> impl Iterator<Item = &TurnRow> {
-    let mut seen = HashSet::new();
-    open.iter().filter(move |row| row.channel == CHANNEL && Place::of(&row.session_name).is_some_and(|place| seen.insert(place)))
 }
 
 #[cfg(test)]

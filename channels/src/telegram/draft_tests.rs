@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::desk::State;
 use crate::telegram::fake::{Fake, Reply, accepted, desk};
 
 #[tokio::test]

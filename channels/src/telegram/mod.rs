@@ -14,6 +14,7 @@ mod errors;
 mod fake;
 mod health;
 mod intake;
+mod loading;
 mod media;
 mod outbox;
 mod pace;

@@ -1,41 +1,97 @@
 //! The eyes on a message: seen, and being answered. They come and go as they can; nothing waits for them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
 
 use super::api::Api;
 
 /// Put on a message that was accepted.
 const SEEN: &str = "👀";
 
-/// Calls of this kind that are under way at once; more are left out.
-const AT_ONCE: usize = 8;
+/// Messages whose eyes are under way at once; of more they are left as they are.
+const AT_ONCE: usize = 32;
 
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+/// Tries to take them away, and the pause between two.
+const TRIES: (u32, Duration) = (4, Duration::from_secs(3));
+
+/// Chat and message of those under way, and whether the eyes are to go again.
+static UNDER_WAY: Mutex<BTreeMap<(i64, i64), bool>> = Mutex::new(BTreeMap::new());
 
 /// The message was accepted.
 pub(super) fn received(api: &Api, chat: i64, message: i64) {
-    set(api, chat, message, Some(SEEN));
+    if api.pace().may_be_left_out(chat, Instant::now()) && begin(chat, message, false) {
+        tokio::spawn(work(api.clone(), chat, message, true));
+    }
 }
 
 /// The message is answered, or its turn has ended.
 pub(super) fn done(api: &Api, chat: i64, message: i64) {
-    set(api, chat, message, None);
+    if begin(chat, message, true) {
+        tokio::spawn(work(api.clone(), chat, message, false));
+    }
 }
 
-fn set(api: &Api, chat: i64, message: i64, emoji: Option<&'static str>) {
-    if !api.pace().may_be_left_out(chat, Instant::now()) {
-        return;
+/// Whether the message is new among those under way, and there is room. Of one that is there it is kept that its eyes are to go.
+fn begin(chat: i64, message: i64, goes: bool) -> bool {
+    let mut under_way = under_way();
+    if let Some(is_to_go) = under_way.get_mut(&(chat, message)) {
+        *is_to_go |= goes;
+        return false;
     }
-    if UNDER_WAY.fetch_add(1, Ordering::Relaxed) >= AT_ONCE {
-        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-        return;
+    under_way.len() < AT_ONCE && under_way.insert((chat, message), goes).is_none()
+}
+
+async fn work(api: Api, chat: i64, message: i64, comes: bool) {
+    if comes && let Err(error) = api.react(chat, message, Some(SEEN)).await {
+        tracing::debug!(chat, "no reaction: {error}");
     }
-    let api = api.clone();
-    tokio::spawn(async move {
-        if let Err(error) = api.react(chat, message, emoji).await {
-            tracing::debug!(chat, "no reaction: {error}");
+    let (tries, pause) = TRIES;
+    for _ in 0..tries {
+        // Asked each time: an answer may be there while the eyes come.
+        if stays(chat, message) {
+            return;
         }
-        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-    });
+        let may = api.pace().may_be_left_out(chat, Instant::now());
+        if may && !matches!(api.react(chat, message, None).await, Err(error) if error.passes()) {
+            break;
+        }
+        sleep(pause).await;
+    }
+    under_way().remove(&(chat, message));
+}
+
+/// Whether the eyes stay for now; then nothing is under way any more.
+fn stays(chat: i64, message: i64) -> bool {
+    let mut under_way = under_way();
+    let stays = under_way.get(&(chat, message)) != Some(&true);
+    if stays {
+        under_way.remove(&(chat, message));
+    }
+    stays
+}
+
+fn under_way() -> MutexGuard<'static, BTreeMap<(i64, i64), bool>> {
+    // What a panic elsewhere has left behind is as good as it was.
+    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::telegram::fake::{Fake, Reply};
+
+    #[tokio::test]
+    async fn the_eyes_go_after_they_came() {
+        let fake = Fake::start(|_, _| Reply::ok(json!(true)));
+        received(&fake.api(), 41, 1);
+        done(&fake.api(), 41, 1);
+        let emoji: Vec<usize> =
+            fake.calls("setMessageReaction", 2).await.iter().map(|call| call["reaction"].as_array().unwrap().len()).collect();
+        assert_eq!(emoji, [1, 0]);
+    }
 }
