@@ -33,6 +33,7 @@ const WELL: &str = "asks for updates";
 pub(super) async fn poll(intake: &Intake, health: &Reporter) -> TelegramError {
     let mut offset = 0;
     let mut failures = 0;
+    health.well(WELL);
     loop {
         let asked = timeout(STALLED, intake.api.get_updates(offset, WAIT, ALLOWED)).await;
         let error = match asked {
