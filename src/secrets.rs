@@ -61,7 +61,7 @@ fn values(context: &Context) -> Result<Vec<(String, String)>> {
 fn single(config: &Config) -> impl Iterator<Item = &PathBuf> {
     let of_servers = config.mcp.iter().flat_map(|server| server.environment_files.values().chain(server.header_files.values()));
     let own = [&config.telegram.token_file, &config.models.token_file, &config.web.key_file];
-    own.into_iter().flatten().chain(of_servers)
+    own.into_iter().flatten().chain(config.telegram.webhook.iter().map(|webhook| &webhook.secret_file)).chain(of_servers)
 }
 
 /// Every file with secrets that the configuration names.

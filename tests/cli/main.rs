@@ -30,5 +30,6 @@ mod serve;
 mod service;
 mod skills;
 mod support;
+mod telegram;
 mod undo;
 mod workers;

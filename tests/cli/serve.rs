@@ -22,8 +22,8 @@ const SCRIPT: &str = r#"
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `paguro serve`.
-struct Serve {
-    home: Home,
+pub struct Serve {
+    pub home: Home,
     process: Process,
 }
 
@@ -31,17 +31,28 @@ struct Serve {
 struct Process(Child);
 
 impl Serve {
-    fn start(home: Home) -> Self {
+    pub fn start(home: Home) -> Self {
+        Self::start_until(home, "ready; model").0
+    }
+
+    /// With the line that has `what`.
+    pub fn start_until(home: Home, what: &str) -> (Self, String) {
         let script = home.file("serve.script", SCRIPT);
         let mut command = home.command(&["serve", "--model", &format!("script:{}", script.display())]);
         let process = Process(command.spawn().unwrap());
         let mut serve = Self { home, process };
-        serve.until("ready; model");
-        serve
+        let line = serve.until(what);
+        (serve, line)
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(self) -> Home {
+        self.signal("-KILL");
+        self.home
     }
 
     /// Waits until the process says `what` on standard error.
-    fn until(&mut self, what: &str) -> String {
+    pub fn until(&mut self, what: &str) -> String {
         let stderr = self.process.0.stderr.as_mut().unwrap();
         let mut line = Vec::new();
         let mut byte = [0];
@@ -72,7 +83,7 @@ impl Serve {
     }
 
     /// Ends it in order; how long that took.
-    fn stop(mut self) -> (Home, Duration) {
+    pub fn stop(mut self) -> (Home, Duration) {
         let start = Instant::now();
         self.signal("-TERM");
         let mut rest = String::new();
@@ -92,7 +103,7 @@ impl Wire {
     }
 
     /// The next line of this type.
-    fn until(&mut self, kind: &str) -> Value {
+    pub fn until(&mut self, kind: &str) -> Value {
         loop {
             let line = self.next().unwrap_or_else(|| panic!("the connection ended before {kind}"));
             if line["type"] == kind {

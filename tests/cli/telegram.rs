@@ -1,0 +1,146 @@
+//! Telegram from outside: the real executable against a Bot API that keeps the real one's rules.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::bot::{Bot, Fault, What};
+use super::serve::Serve;
+use super::support::Home;
+
+/// The owner's id, which is that of the chat with him too.
+const OWNER: i64 = 4_711;
+
+/// A process that serves a bot.
+fn serve(bot: &Bot, owners: &str) -> Serve {
+    let home = Home::new();
+    home.file("telegram.token", &bot.token);
+    home.file("paguro.toml", format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\nowners = [{owners}]\n", bot.url));
+    Serve::start(home)
+}
+
+#[test]
+fn a_message_is_answered_and_strangers_get_nothing() {
+    let bot = Bot::start();
+    bot.user(OWNER, "Anna");
+    bot.user(5, "Eve");
+    let serve = serve(&bot, &OWNER.to_string());
+    bot.says(5, "let me in");
+    bot.says(OWNER, "hello");
+    bot.wait_for(OWNER, "You said: hello");
+    assert!(bot.texts(5).is_empty());
+    drop(serve.stop());
+    assert_eq!(bot.texts(OWNER), ["You said: hello"]);
+    assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_over_kills() {
+    let bot = Bot::start_unlimited();
+    for chat in 1..=5 {
+        bot.user(chat, "owner");
+    }
+    let mut home = Home::new();
+    home.file("telegram.token", &bot.token);
+    home.file("paguro.toml", format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\nowners = [1, 2, 3, 4, 5]\n", bot.url));
+    for round in 0..6 {
+        for chat in 1..=5 {
+            for number in 0..4 {
+                bot.says(chat, &format!("word {round}.{number}"));
+            }
+        }
+        let serve = Serve::start(home);
+        bot.wait_for(round % 5 + 1, &format!("You said: word {round}.{}", round % 4));
+        home = serve.kill();
+    }
+    let serve = Serve::start(home);
+    for chat in 1..=5 {
+        let wanted: Vec<String> = (0..6).flat_map(|round| (0..4).map(move |number| format!("You said: word {round}.{number}"))).collect();
+        bot.wait_for(chat, wanted.last().unwrap());
+        let mut got = bot.texts(chat);
+        let all = got.len();
+        got.dedup();
+        assert_eq!(got, wanted, "chat {chat}");
+        // Each kill may double what was on its way.
+        assert!(all <= wanted.len() + 6, "{all} messages");
+    }
+    drop(serve.stop());
+    assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
+}
+
+#[test]
+fn approvals_are_buttons_that_work_after_a_restart() {
+    let bot = Bot::start();
+    bot.user(OWNER, "Anna");
+    bot.user(5, "Eve");
+    let serve = serve(&bot, &OWNER.to_string());
+    bot.says(OWNER, "run echo one");
+    let asked = bot.wait_for(OWNER, "echo one");
+    assert_eq!(asked.buttons(), ["Once", "Session", "Always", "No"]);
+    let (home, _) = serve.stop();
+    let serve = Serve::start(home);
+    let query = bot.presses(5, OWNER, asked.id, "Once");
+    bot.wait_until(|state| !state.calls_of("answerCallbackQuery").is_empty(), "an answer to the stranger's press");
+    drop(query);
+    bot.presses(OWNER, OWNER, asked.id, "Once");
+    bot.wait_for(OWNER, "It said: one");
+    drop(serve.stop());
+    let record = bot.sent().into_iter().find(|message| message.id == asked.id).unwrap();
+    assert!(record.buttons().is_empty() && record.edits > 0, "{record:?}");
+    assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
+}
+
+#[test]
+fn a_chat_in_a_flood_wait_holds_up_no_other() {
+    let bot = Bot::start();
+    bot.user(1, "one");
+    bot.user(2, "two");
+    bot.fault(Fault::new(What::Flood(30)).on("sendMessage").in_chat(1).times(1));
+    bot.fault(Fault::new(What::Flood(30)).on("sendMessageDraft").in_chat(1).for_ever());
+    let serve = serve(&bot, "1, 2");
+    bot.says(1, "hello");
+    bot.wait_until(|state| !state.calls_of("sendMessage").is_empty(), "a message to the first chat");
+    bot.says(2, "hello");
+    let start = std::time::Instant::now();
+    bot.wait_for(2, "You said: hello");
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    drop(serve.stop());
+    assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
+}
+
+#[test]
+fn trouble_on_the_way_is_borne() {
+    let bot = Bot::start();
+    bot.user(OWNER, "Anna");
+    for what in [What::Gateway(502), What::ResetBefore, What::Truncated, What::HalfClosed] {
+        bot.fault(Fault::new(what).on("getUpdates").times(1));
+    }
+    bot.fault(Fault::new(What::Gateway(500)).on("sendMessage").times(2));
+    let serve = serve(&bot, &OWNER.to_string());
+    bot.update(json!({ "update_id": 900_000, "something_new": { "a": 1 } }));
+    bot.says(OWNER, "hello");
+    bot.wait_for(OWNER, "You said: hello");
+    drop(serve.stop());
+    assert_eq!(bot.texts(OWNER), ["You said: hello"]);
+    assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
+}
+
+#[test]
+fn a_code_on_the_machine_lets_its_owner_in() {
+    let bot = Bot::start();
+    bot.user(OWNER, "Anna");
+    let home = Home::new();
+    home.file("telegram.token", &bot.token);
+    home.file("paguro.toml", format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\n", bot.url));
+    let (serve, line) = Serve::start_until(home, "/start ");
+    let code = line.split("/start ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    bot.says(OWNER, "hello");
+    bot.says(OWNER, "/start 1");
+    bot.says(OWNER, &format!("/start {code}"));
+    bot.wait_until(|state| !state.sent_to(OWNER).is_empty(), "a welcome");
+    bot.says(OWNER, "hello again");
+    bot.wait_for(OWNER, "You said: hello again");
+    assert!(!bot.texts(OWNER).iter().any(|text| text == "You said: hello"));
+    drop(serve.stop());
+    assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
+}
