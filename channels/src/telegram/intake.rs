@@ -19,7 +19,7 @@ use super::parcels::{Parcel, Parcels};
 use super::place::Place;
 use super::route::{Me, Route, Said, route, said};
 use super::settings::{Hooks, Settings};
-use super::update::{Kind, Message, Press, Update, name};
+use super::update::{Kind, Message, Press, Stopped, Update, name};
 use super::who::{Circle, Strangers, Who, has_paired, moved, pair};
 use super::{CHANNEL, approvals, commands, reactions};
 use crate::desk::Desk;
@@ -43,6 +43,8 @@ pub(super) struct Intake {
     strangers: Mutex<Strangers>,
     /// What stops have ended ahead of their turn, by update.
     early: Mutex<HashMap<String, usize>>,
+    /// Held while an update that was sent to us is taken in: one after the other, that is their order.
+    pub(super) one: tokio::sync::Mutex<()>,
     /// Told when somebody has become an owner.
     pub(super) paired: Notify,
 }
@@ -74,6 +76,7 @@ impl Intake {
             pairing: Mutex::default(),
             strangers: Mutex::default(),
             early: Mutex::default(),
+            one: tokio::sync::Mutex::default(),
             paired: Notify::new(),
         }
     }
@@ -92,16 +95,16 @@ impl Intake {
             Kind::Message(message) => self.message(&update, message, &circle).await,
             Kind::Edited(message) => self.edited(&update, message, &circle).await,
             Kind::Pressed(press) => self.pressed(press, &circle).await,
-            Kind::Stopped(stopped) if stopped.chat.is_private() && circle.owners.contains(&stopped.chat.id) => {
-                let place = Place { chat: stopped.chat.id, topic: stopped.message_thread_id };
-                commands::stop(self, place, None, &update.name()).await
-            }
+            Kind::Stopped(stopped) => match button(stopped, &circle) {
+                Some(place) => commands::stop(self, place, None, &update.name()).await,
+                None => Ok(()),
+            },
             Kind::Member(member) => {
                 let status = member.new_chat_member.as_ref().map_or("", |member| &member.status);
                 tracing::info!(chat = member.chat.id, "the bot's place in a chat is now: {status:?}");
                 Ok(())
             }
-            Kind::Stopped(_) | Kind::Other => {
+            Kind::Other => {
                 tracing::debug!(update = update.id, "an update of no use was skipped");
                 Ok(())
             }
@@ -114,15 +117,19 @@ impl Intake {
     /// The journal's.
     pub(super) async fn stop_early(&self, raw: &Value) -> Result<(), AgentError> {
         let Some(update) = Update::read(raw) else { return Ok(()) };
+        let circle = self.circle().await?;
         let (place, person) = match &update.kind {
             Kind::Message(message) => {
-                let circle = self.circle().await?;
                 let who = circle.who(&message.chat, message.from.as_ref(), message.sender_chat.is_some());
                 match self.route(message, who, &circle) {
                     Some(Route::Stop { place, person }) => (place, person),
                     _ => return Ok(()),
                 }
             }
+            Kind::Stopped(stopped) => match button(stopped, &circle) {
+                Some(place) => (place, None),
+                None => return Ok(()),
+            },
             _ => return Ok(()),
         };
         if let Some(count) = commands::stop_turns(self, place, person, &update.name()).await? {
@@ -355,6 +362,12 @@ impl Intake {
         self.desk.store.say(CHANNEL, &session, commands::WELCOME, Some(&update.name())).await?;
         Ok(())
     }
+}
+
+/// Where an owner has pressed the stop button of a draft. Drafts are shown in private chats only.
+fn button(stopped: &Stopped, circle: &Circle) -> Option<Place> {
+    let is_owner = stopped.chat.is_private() && circle.owners.contains(&stopped.chat.id);
+    is_owner.then_some(Place { chat: stopped.chat.id, topic: stopped.message_thread_id })
 }
 
 fn session_key(place: Place) -> String {

@@ -208,7 +208,10 @@ async fn a_stop_ends_what_runs_here_and_not_what_came_after_it() {
     // Another guest's turn is not one's own.
     bench.take(6, "message", GROUP, 8, json!({ "text": "/stop@CrabBot" })).await;
     bench.take(7, "message", GROUP, 7, json!({ "text": "/stop@CrabBot" })).await;
-    bench.intake.take(&json!({ "update_id": 8, "stopped_message_generation": { "chat": { "id": 1, "type": "private" } } })).await.unwrap();
+    // The button under a draft.
+    let button = json!({ "update_id": 8, "stopped_message_generation": { "chat": { "id": 1, "type": "private" }, "draft_id": 3 } });
+    bench.intake.stop_early(&button).await.unwrap();
+    bench.intake.take(&button).await.unwrap();
     assert_eq!(bench.open().await, []);
     let said: Vec<String> = bench.said().await.into_iter().map(|(_, text)| text).collect();
     assert_eq!(said, ["stopped 2 messages", "nothing runs here", "stopped", "stopped"]);

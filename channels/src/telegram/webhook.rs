@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -46,18 +45,17 @@ pub(super) async fn listen(intake: Arc<Intake>, webhook: &Webhook, health: &Repo
         return error;
     }
     health.well("updates are sent to the webhook");
-    let (secret, one) = (Arc::<str>::from(webhook.secret.as_str()), Arc::new(Mutex::new(())));
+    let secret = Arc::<str>::from(webhook.secret.as_str());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                 Ok((mut stream, _)) => {
-                    let (intake, secret, one, health) = (Arc::clone(&intake), Arc::clone(&secret), Arc::clone(&one), health.clone());
+                    let (intake, secret, health) = (Arc::clone(&intake), Arc::clone(&secret), health.clone());
                     connections.spawn(async move {
                         let answer = match timeout(REQUEST, request(&mut stream, &secret)).await {
                             Ok(Ok(raw)) => {
-                                // One after the other: that is their order.
-                                let _turn = one.lock().await;
+                                let _turn = intake.one.lock().await;
                                 taken(&intake, &health, &raw).await
                             }
                             Ok(Err(status)) => status,
