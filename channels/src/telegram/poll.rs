@@ -23,7 +23,7 @@ const STALLED: Duration = Duration::from_secs(75);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The pause while somebody else asks for this bot's updates.
+/// The longest pause while somebody else asks for this bot's updates: it may be ourselves, killed a moment ago.
 const CONFLICT: Duration = Duration::from_secs(10);
 
 /// What `health` says while all is well.
@@ -56,7 +56,7 @@ pub(super) async fn poll(intake: &Intake, health: &Reporter) -> TelegramError {
             }
             ApiError::Conflict(words) => {
                 health.trouble(&format!("another program asks for this bot's updates: stop that one ({words})"));
-                CONFLICT
+                pause(failures, (intake.hooks.random)()).min(CONFLICT)
             }
             ApiError::Flood(wait) => {
                 health.trouble(&error.to_string());
