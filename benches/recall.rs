@@ -157,7 +157,9 @@ async fn measure(size: usize, data: &Data, write: Option<PathBuf>, keep: Option<
         false => {
             let (truths, inserting) = fill(home, size, data, write.as_deref()).await;
             std::fs::write(&truth, json!(truths).to_string()).unwrap();
-            write.iter().for_each(|folder| drop(std::fs::copy(&truth, folder.join("truth.json")).unwrap()));
+            for folder in &write {
+                std::fs::copy(&truth, folder.join("truth.json")).unwrap();
+            }
             Some(inserting)
         }
     };
