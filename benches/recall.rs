@@ -157,7 +157,7 @@ async fn measure(size: usize, data: &Data, write: Option<PathBuf>, keep: Option<
         false => {
             let (truths, inserting) = fill(home, size, data, write.as_deref()).await;
             std::fs::write(&truth, json!(truths).to_string()).unwrap();
-            for folder in &write {
+            if let Some(folder) = &write {
                 std::fs::copy(&truth, folder.join("truth.json")).unwrap();
             }
             Some(inserting)

@@ -122,7 +122,10 @@ pub(crate) fn second_pass(count: usize) -> usize {
     (count / 128).clamp(1_024, 4_096)
 }
 
-/// Vectors that a search by meaning reads in one statement before it asks whether more are needed.
+/// Vectors that a search by meaning reads in any case.
+pub const VECTORS_FIRST: usize = 128;
+
+/// Vectors that a search by meaning then reads in one statement before it asks whether more are needed.
 pub const VECTOR_BATCH: usize = 48;
 
 /// From so many codes on two threads look through them; below, starting the second costs as much as it spares.

@@ -111,6 +111,9 @@ fn find(connection: &Connection, codes: &mut Option<Codes>, search: &Search) -> 
     };
     let mut numbers: HashMap<i64, Option<f64>> = by_words.best.iter().map(|number| (*number, None)).collect();
     numbers.extend(by_vector.into_iter().map(|(number, similarity)| (number, Some(similarity))));
+    // In the order of the file: neighbours share pages.
+    let mut numbers: Vec<(i64, Option<f64>)> = numbers.into_iter().collect();
+    numbers.sort_unstable_by_key(|(number, _)| *number);
     let mut candidates = Vec::with_capacity(numbers.len());
     for (number, similarity) in numbers {
         let Some(mut candidate) = fetch(connection, search, number)? else { continue };

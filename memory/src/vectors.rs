@@ -52,7 +52,7 @@ pub(crate) fn similarity(connection: &Connection, note: i64, vector: &[f32]) -> 
     let mut rows = statement.query([note])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let blob = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-    Ok((blob.len() == 4 * vector.len()).then(|| cosine(blob, vector)))
+    Ok((blob.len() == 4 * vector.len()).then(|| cosine(blob, vector, length(vector))))
 }
 
 /// The notes nearest to `vector`, of one kind if one is given, without those that a newer fact replaces: their numbers and cosine
@@ -76,7 +76,7 @@ pub(crate) fn nearest(
     let candidates = codes.nearest(vector, mask, limits::first_pass(codes.len()).max(2 * most));
     let last = limits::second_pass(codes.len()).max(2 * most).min(candidates.len());
     let (mut found, mut errors) = (Vec::new(), Vec::new());
-    let (mut read, mut size) = (0, most.max(limits::WATCHED));
+    let (mut read, mut size) = (0, most.max(limits::VECTORS_FIRST));
     while read < last {
         let batch = &candidates[read..last.min(read + size)];
         if let Some((_, bar)) = found.get(limits::WATCHED - 1)
@@ -116,11 +116,12 @@ fn read_batch(
     // In the order of the file: neighbours share pages.
     batch.sort_unstable_by_key(|(note, _)| *note);
     let list = format!("[{}]", batch.iter().map(|(note, _)| note.to_string()).collect::<Vec<_>>().join(","));
+    let length = length(vector);
     let mut statement = connection.prepare_cached(READ)?;
     let mut rows = statement.query([list])?;
     while let Some(row) = rows.next()? {
         let note = row.get(0)?;
-        let similarity = cosine(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?, vector);
+        let similarity = cosine(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?, vector, length);
         found.push((note, similarity));
         if let Ok(place) = batch.binary_search_by_key(&note, |(note, _)| *note) {
             errors.push(similarity - f64::from(batch[place].1));
@@ -261,27 +262,29 @@ fn bytes(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-/// The cosine of the angle between a vector as it is kept and another.
-fn cosine(kept: &[u8], vector: &[f32]) -> f64 {
+fn length(vector: &[f32]) -> f64 {
+    f64::from(vector.iter().map(|number| number * number).sum::<f32>()).sqrt()
+}
+
+/// The cosine of the angle between a vector as it is kept and another of this length.
+fn cosine(kept: &[u8], vector: &[f32], length: f64) -> f64 {
     /// Sums side by side, so that the compiler adds several numbers at once.
     const SIDE_BY_SIDE: usize = 8;
     let (kept, kept_rest) = kept.as_chunks::<{ 4 * SIDE_BY_SIDE }>();
     let (vector, vector_rest) = vector.as_chunks::<SIDE_BY_SIDE>();
-    let mut sums = [[0.0_f32; SIDE_BY_SIDE]; 3];
+    let mut sums = [[0.0_f32; SIDE_BY_SIDE]; 2];
     for (a, b) in kept.iter().zip(vector) {
         for (index, bytes) in a.as_chunks::<4>().0.iter().enumerate() {
-            let (x, y) = (f32::from_le_bytes(*bytes), b[index]);
-            sums[0][index] += x * y;
+            let x = f32::from_le_bytes(*bytes);
+            sums[0][index] += x * b[index];
             sums[1][index] += x * x;
-            sums[2][index] += y * y;
         }
     }
     for (bytes, y) in kept_rest.as_chunks::<4>().0.iter().zip(vector_rest) {
         let x = f32::from_le_bytes(*bytes);
         sums[0][0] += x * y;
         sums[1][0] += x * x;
-        sums[2][0] += y * y;
     }
-    let [product, a, b] = sums.map(|sums| sums.iter().map(|sum| f64::from(*sum)).sum::<f64>());
-    (product / (a.sqrt() * b.sqrt())).clamp(-1.0, 1.0)
+    let [product, own] = sums.map(|sums| sums.iter().map(|sum| f64::from(*sum)).sum::<f64>());
+    (product / (own.sqrt() * length)).clamp(-1.0, 1.0)
 }
