@@ -3,10 +3,11 @@
 //! exact search finds are among the ten found. The searches run in a process of their own, so that its memory is theirs. Prints one
 //! JSON object a size.
 //!
-//!     cargo bench -p memory --bench recall [-- SIZE… [centres=N] [spread=N] [write=FOLDER]]
+//!     cargo bench -p memory --bench recall [-- SIZE… [centres=N] [spread=N] [write=FOLDER] [keep=FOLDER]]
 //!
 //! SIZE: 10000 and 100000 by default. `centres`: clusters, by default one for a thousand notes, 100 at least. `spread`: how far from its centre a vector
-//! lies, in lengths of the centre, 0.5 by default. `write`: where the vectors go, as `chroma.py` reads them.
+//! lies, in lengths of the centre, 0.5 by default. `write`: where the vectors go, as `chroma.py` reads them. `keep`: a
+//! folder where each size's database and the exact answers stay; what is there already is searched, not made again.
 #![allow(clippy::print_stdout, reason = "the result is the output")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench stops at what should not happen")]
 
@@ -133,7 +134,7 @@ async fn main() {
     let spread: f32 = named("spread").map_or(0.5, |text| text.parse().expect("spread is a number"));
     let centres: Option<usize> = named("centres").map(|text| text.parse().expect("centres is a number"));
     if let Some(home) = named("search") {
-        return search(Path::new(home), &Data::new(centres.unwrap(), spread)).await;
+        return search(Path::new(home), &Data::new(centres.unwrap(), spread), named("add") == Some("true")).await;
     }
     let mut sizes: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
     if sizes.is_empty() {
@@ -141,18 +142,59 @@ async fn main() {
     }
     for size in sizes {
         let centres = centres.unwrap_or((size / 1_000).max(100));
-        let report = measure(size, centres, spread, named("write").map(PathBuf::from)).await;
+        let keep = named("keep").map(|folder| Path::new(folder).join(format!("{size}-{centres}-{spread}")));
+        let report = measure(size, &Data::new(centres, spread), named("write").map(PathBuf::from), keep).await;
         println!("{}", serde_json::to_string_pretty(&report).unwrap());
     }
 }
 
-async fn measure(size: usize, centres: usize, spread: f32, write: Option<PathBuf>) -> Value {
-    let data = Data::new(centres, spread);
-    let home = tempfile::tempdir().unwrap();
-    let store = Store::open(home.path()).unwrap();
+async fn measure(size: usize, data: &Data, write: Option<PathBuf>, keep: Option<PathBuf>) -> Value {
+    let (temporary, centres, spread) = (tempfile::tempdir().unwrap(), data.centres.len(), data.spread);
+    let home = keep.as_deref().unwrap_or(temporary.path());
+    let truth = home.join("truth.json");
+    let inserting = match truth.exists() {
+        true => None,
+        false => {
+            let (truths, inserting) = fill(home, size, data, write.as_deref()).await;
+            std::fs::write(&truth, json!(truths).to_string()).unwrap();
+            if let Some(folder) = &write {
+                std::fs::copy(&truth, folder.join("truth.json")).unwrap();
+            }
+            Some(inserting)
+        }
+    };
+    let exact: Vec<Vec<usize>> = serde_json::from_slice(&std::fs::read(&truth).unwrap()).unwrap();
+    let bytes = std::fs::metadata(home.join("paguro.db")).unwrap().len();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            format!("search={}", home.display()),
+            format!("centres={centres}"),
+            format!("spread={spread}"),
+            format!("add={}", keep.is_none()),
+        ])
+        .output()
+        .unwrap();
+    let mut report: Value = serde_json::from_slice(&child.stdout).expect("what the child says");
+    let found = report["found"].take();
+    let hits: usize =
+        exact.iter().enumerate().map(|(query, exact)| exact.iter().filter(|number| has(&found[query], **number)).count()).sum();
+    let object = report.as_object_mut().unwrap();
+    object.remove("found");
+    object.insert("notes".into(), size.into());
+    object.insert("centres".into(), centres.into());
+    object.insert("spread".into(), rounded(f64::from(spread)).into());
+    object.insert("inserts_per_second".into(), inserting.map(|time: Duration| (size as f64 / time.as_secs_f64()).round()).into());
+    object.insert("file_mb".into(), rounded(bytes as f64 / 1e6).into());
+    object.insert("recall_at_10".into(), rounded(hits as f64 / (QUERIES * FOUND) as f64).into());
+    report
+}
+
+/// Makes a database of so many notes: the exact answers, and how long the inserts took.
+async fn fill(home: &Path, size: usize, data: &Data, write: Option<&Path>) -> (Vec<Vec<usize>>, Duration) {
+    let store = Store::open(home).unwrap();
     let queries: Vec<Vec<f32>> = (0..QUERIES).map(|number| data.query(number).0).collect();
     let mut exact: Vec<Exact> = queries.iter().map(|_| Exact::default()).collect();
-    let mut file = write.as_deref().map(|folder| BufWriter::new(File::create(folder.join("vectors.f32")).unwrap()));
+    let mut file = write.map(|folder| BufWriter::new(File::create(folder.join("vectors.f32")).unwrap()));
     let mut inserting = Duration::ZERO;
     for start in (0..size).step_by(BATCH) {
         let mut notes = Vec::new();
@@ -168,41 +210,21 @@ async fn measure(size: usize, centres: usize, spread: f32, write: Option<PathBuf
         store.add_notes(notes).await.unwrap();
         inserting += started.elapsed();
     }
-    drop(store);
-    let bytes = std::fs::metadata(home.path().join("paguro.db")).unwrap().len();
-    if let Some(folder) = &write {
+    if let Some(folder) = write {
         let numbers: Vec<u8> = queries.iter().flatten().flat_map(|number| number.to_le_bytes()).collect();
         std::fs::write(folder.join("queries.f32"), numbers).unwrap();
-        let truth: Vec<Vec<usize>> = exact.iter().map(|exact| exact.0.iter().map(|(_, number)| *number).collect()).collect();
-        std::fs::write(folder.join("truth.json"), json!(truth).to_string()).unwrap();
     }
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args([format!("search={}", home.path().display()), format!("centres={centres}"), format!("spread={spread}")])
-        .output()
-        .unwrap();
-    let mut report: Value = serde_json::from_slice(&child.stdout).expect("what the child says");
-    let found = report["found"].take();
-    let hits: usize =
-        exact.iter().enumerate().map(|(query, exact)| exact.0.iter().filter(|(_, number)| has(&found[query], *number)).count()).sum();
-    let object = report.as_object_mut().unwrap();
-    object.remove("found");
-    object.insert("notes".into(), size.into());
-    object.insert("centres".into(), centres.into());
-    object.insert("spread".into(), rounded(f64::from(spread)).into());
-    object.insert("inserts_per_second".into(), (size as f64 / inserting.as_secs_f64()).round().into());
-    object.insert("file_mb".into(), rounded(bytes as f64 / 1e6).into());
-    object.insert("recall_at_10".into(), rounded(hits as f64 / (QUERIES * FOUND) as f64).into());
-    report
+    (exact.iter().map(|exact| exact.0.iter().map(|(_, number)| *number).collect()).collect(), inserting)
 }
 
 fn has(ids: &Value, number: usize) -> bool {
     ids.as_array().unwrap().iter().any(|id| id.as_str() == Some(&number.to_string()))
 }
 
-/// What the child does: opens the store, searches, and says how it went.
-async fn search(home: &Path, data: &Data) {
+/// What the child does: opens the store, searches, and says how it went; with `add` it adds some notes at the end.
+async fn search(home: &Path, data: &Data, add: bool) {
     let all: Vec<(Vec<f32>, String)> = (0..QUERIES).map(|number| data.query(number)).collect();
-    let before = resident();
+    let (before, own) = (resident("VmRSS:"), resident("RssAnon:"));
     let store = Store::open(home).unwrap();
     let ask = async |number: usize, words: bool| {
         let (vector, text) = &all[number];
@@ -217,7 +239,11 @@ async fn search(home: &Path, data: &Data) {
     let mut figures = Vec::new();
     for (words, queries) in [(false, QUERIES), (true, QUERIES_WITH_WORDS)] {
         let mut rounds = Vec::new();
+        let mut worked = Duration::ZERO;
         for round in 0..=ROUNDS {
+            if round == 1 {
+                worked = working();
+            }
             let mut times = Vec::new();
             for number in 0..queries {
                 let (time, ids) = ask(number, words).await;
@@ -232,36 +258,48 @@ async fn search(home: &Path, data: &Data) {
                 rounds.push(times);
             }
         }
+        let worked = (working() - worked).div_f64((ROUNDS * queries) as f64);
         rounds.sort_by_key(|times: &Vec<Duration>| times[(queries - 1) * 99 / 100]);
         let mut times = rounds.concat();
         times.sort();
         let at = |times: &[Duration], share: usize| rounded(times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3);
-        figures.push(json!({"p50": at(&rounds[0], 50), "p99": at(&rounds[0], 99), "p50_of_all_rounds": at(&times, 50), "p99_of_all_rounds": at(&times, 99)}));
+        figures.push(json!({"p50": at(&rounds[0], 50), "p99": at(&rounds[0], 99), "p50_of_all_rounds": at(&times, 50), "p99_of_all_rounds": at(&times, 99),
+            "cpu": rounded(worked.as_secs_f64() * 1e3)}));
     }
-    let added = resident().saturating_sub(before);
+    let added = resident("VmRSS:").saturating_sub(before);
+    let own = resident("RssAnon:").saturating_sub(own);
     let mut single = Vec::new();
-    for number in 0..50 {
+    for number in 0..if add { 50 } else { 0 } {
         let (vector, text) = data.note(2_000_000_000 + number);
         let started = Instant::now();
         store.add_note(Note { text, vector: Some(vector), ..Note::default() }).await.unwrap();
         single.push(started.elapsed());
     }
     single.sort();
+    let ms = |time: Option<&Duration>| time.map(|time| rounded(time.as_secs_f64() * 1e3));
     println!(
         "{}",
         json!({
             "found": found, "first_search_ms": rounded(first.as_secs_f64() * 1e3), "search_by_vector_ms": figures[0],
-            "search_by_vector_and_words_ms": figures[1], "memory_added_mb": rounded(added as f64 / 1e6),
-            "one_durable_note_ms": {"p50": rounded(single[25].as_secs_f64() * 1e3), "worst": rounded(single[49].as_secs_f64() * 1e3)},
+            "search_by_vector_and_words_ms": figures[1], "memory_added_mb": rounded(added as f64 / 1e6), "without_pages_of_files_mb": rounded(own as f64 / 1e6),
+            "one_durable_note_ms": {"p50": ms(single.get(25)), "worst": ms(single.last())},
         })
     );
 }
 
-/// Bytes of memory that this process holds; 0 where that cannot be read.
-fn resident() -> u64 {
+/// Bytes of memory that this process holds, of the kind that Linux calls so; 0 where that cannot be read.
+fn resident(kind: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(kind));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1_024
+}
+
+/// How long the threads of this process have worked: what others do on the machine does not lengthen it. 0 where that cannot be read.
+fn working() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let times =
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok());
+    Duration::from_nanos(times.sum())
 }
 
 /// Two decimals.

@@ -1,11 +1,16 @@
 //! The codes of all vectors, held in memory: the first pass of a search by meaning.
 //!
-//! A code is the signs of a vector's numbers, one bit each. Two vectors in the same direction agree in most signs: the number of bits in which
-//! codes differ grows with the angle between the vectors. All codes are compared with the query's, and the nearest of them, by way of
-//! the query's own numbers, put in order for the second pass, which reads the vectors. Nothing is decided here, and nothing is
-//! read from the database: `vectors.rs` does both.
+//! A code has two bits for each of a vector's numbers: its sign, and whether it is large. Two vectors in the same direction agree in most
+//! signs: the number of those in which they differ grows with the angle between them. The signs of all are compared with the query's.
+//! Of the nearest the similarity is estimated by way of all bits and the query's own numbers, which puts them in order for the second
+//! pass, which reads the vectors. Nothing is decided here, and nothing is read from the database: `vectors.rs` does both.
+//!
+//! Where a number is large, and what then stands for it, is the best there is for normally distributed ones (Max, "Quantizing for
+//! minimum distortion", 1960). The estimate is that of Gao and Long, "RaBitQ", 2024: what the code says of the likeness to the query,
+//! by what it says of the likeness to its own vector.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::limits;
 
@@ -21,14 +26,24 @@ const GROUP: usize = 32;
 /// Bits of a word.
 const WORD: usize = 64;
 
+/// From how many standard deviations on a number is large; what stands for a small one and for a large one.
+const LARGE: f32 = 0.9816;
+const LEVELS: [f32; 2] = [0.4528, 1.510];
+
+/// The same as a sum: the sign has this weight, and the other bit, which says whether a large one is positive or a small one is not, this.
+const WEIGHTS: [f32; 2] = [(LEVELS[1] + LEVELS[0]) / 2.0, (LEVELS[1] - LEVELS[0]) / 2.0];
+
 /// The codes, beside the notes that they are of.
 #[derive(Default)]
 pub(crate) struct Codes {
-    /// Words of a code.
+    /// Words of the signs, and of the other bits.
     words: usize,
     notes: Vec<i64>,
     classes: Vec<u8>,
-    bits: Vec<u64>,
+    signs: Vec<u64>,
+    others: Vec<u64>,
+    /// What makes the cosine of what the bits say.
+    scales: Vec<f32>,
     /// So many notes from the first on are in order; where the others stand is in `late`.
     ordered: usize,
     late: HashMap<i64, usize>,
@@ -54,12 +69,17 @@ impl Codes {
 
     /// Takes the code of a note in place of the one that it may have.
     pub(crate) fn set(&mut self, note: i64, class: u8, code: &[u8]) {
-        let words = code.chunks(8).map(word).chain(std::iter::repeat(0)).take(self.words);
+        let (bits, scale) = code.split_at(code.len().min(2 * 8 * self.words));
+        let mut words = bits.chunks(8).map(word).chain(std::iter::repeat(0));
+        let scale = scale.try_into().map_or(0.0, f32::from_le_bytes);
         if let Some(place) = self.place(note) {
             self.gone -= usize::from(self.classes[place] == GONE);
             self.classes[place] = class;
-            let start = place * self.words;
-            self.bits[start..start + self.words].iter_mut().zip(words).for_each(|(old, new)| *old = new);
+            self.scales[place] = scale;
+            let place = place * self.words..(place + 1) * self.words;
+            for plane in [&mut self.signs, &mut self.others] {
+                plane[place.clone()].iter_mut().zip(&mut words).for_each(|(old, new)| *old = new);
+            }
             return;
         }
         if self.late.is_empty() && self.notes.last().is_none_or(|last| *last < note) {
@@ -72,11 +92,15 @@ impl Codes {
             let more = limits::CODES_WORN + self.notes.len() / 8;
             self.notes.reserve_exact(more);
             self.classes.reserve_exact(more);
-            self.bits.reserve_exact(more * self.words);
+            self.scales.reserve_exact(more);
+            self.signs.reserve_exact(more * self.words);
+            self.others.reserve_exact(more * self.words);
         }
         self.notes.push(note);
         self.classes.push(class);
-        self.bits.extend(words);
+        self.scales.push(scale);
+        self.signs.extend(words.by_ref().take(self.words));
+        self.others.extend(words.take(self.words));
     }
 
     /// Forgets a note's code.
@@ -84,49 +108,75 @@ impl Codes {
         let Some(place) = self.place(note) else { return };
         self.gone += usize::from(self.classes[place] != GONE);
         self.classes[place] = GONE;
-        self.bits[place * self.words..(place + 1) * self.words].fill(0);
+        let place = place * self.words..(place + 1) * self.words;
+        self.signs[place.clone()].fill(0);
+        self.others[place].fill(0);
     }
 
     fn place(&self, note: i64) -> Option<usize> {
         self.notes[..self.ordered].binary_search(&note).ok().or_else(|| self.late.get(&note).copied())
     }
 
-    /// The notes of the classes in `mask` whose codes promise most likeness to `vector`, at most `most`, best first.
-    pub(crate) fn nearest(&self, vector: &[f32], mask: u8, most: usize) -> Vec<i64> {
-        let places = match self.words {
-            // The sizes that small embedders have (384 and 768 numbers), for which the compiler unrolls the loop.
-            6 => self.first_pass(vector, mask, most, distances::<6>),
-            12 => self.first_pass(vector, mask, most, distances::<12>),
-            _ => self.first_pass(vector, mask, most, any_distances),
-        };
+    /// The notes of the classes in `mask` whose codes promise most likeness to `vector`, at most `most`, with the cosine that they
+    /// promise, best first.
+    pub(crate) fn nearest(&self, vector: &[f32], mask: u8, most: usize) -> Vec<(i64, f32)> {
+        let places = self.first_pass(vector, mask, most);
+        // Gathered first: many reads all over the memory side by side, not each after what is done with the one before.
+        let mut gathered: Vec<u64> = Vec::with_capacity(places.len() * 2 * self.words);
+        for place in &places {
+            let words = *place as usize * self.words..(*place as usize + 1) * self.words;
+            gathered.extend_from_slice(&self.signs[words.clone()]);
+            gathered.extend_from_slice(&self.others[words]);
+        }
         let table = table(vector);
-        let likeness = |place: u32| {
-            let start = place as usize * self.words;
-            // Sums side by side: one after the other, each addition would wait for the one before.
-            let mut sums = [0.0_f32; 8];
-            for (word, rows) in self.bits[start..start + self.words].iter().zip(table.as_chunks::<8>().0) {
-                for (index, byte) in word.to_le_bytes().into_iter().enumerate() {
-                    sums[index] += rows[index][usize::from(byte)];
-                }
-            }
-            sums.iter().sum::<f32>()
-        };
-        let mut ranked: Vec<(f32, u32)> = places.into_iter().map(|place| (likeness(place), place)).collect();
+        let length = vector.iter().map(|number| number * number).sum::<f32>().sqrt();
+        let mut ranked: Vec<(f32, u32)> = Vec::with_capacity(places.len());
+        for (place, words) in places.into_iter().zip(gathered.chunks_exact(2 * self.words)) {
+            let (signs, others) = words.split_at(self.words);
+            let says = WEIGHTS[0] * look_up(&table, signs) + WEIGHTS[1] * look_up(&table, others);
+            ranked.push((says * self.scales[place as usize] / length, place));
+        }
         // Equally good ones: the newer first.
         ranked.sort_unstable_by(|(a, x), (b, y)| b.total_cmp(a).then(y.cmp(x)));
-        ranked.into_iter().map(|(_, place)| self.notes[place as usize]).collect()
+        ranked.into_iter().map(|(likeness, place)| (self.notes[place as usize], likeness)).collect()
     }
 
-    /// The places of the `most` codes that differ from the query's in the fewest bits; of equal ones, the last.
-    fn first_pass(&self, vector: &[f32], mask: u8, most: usize, distances: fn(&[u64], &[u64], &mut [i16])) -> Vec<u32> {
-        let query: Vec<u64> = encode(vector).chunks(8).map(word).collect();
+    /// The places of the `most` codes whose signs differ from the query's in the fewest numbers; of equal ones, the last.
+    fn first_pass(&self, vector: &[f32], mask: u8, most: usize) -> Vec<u32> {
+        let query: Vec<u64> = encode(vector).chunks(8).map(word).take(self.words).collect();
+        let distances = match self.words {
+            // The sizes that small embedders have (384 and 768 numbers), for which the compiler unrolls the loop.
+            6 => distances::<6>,
+            12 => distances::<12>,
+            _ => any_distances,
+        };
+        let look = |places: Range<usize>| self.look_through(places, &query, mask, most, distances);
+        let mut kept = if self.len() < limits::CODES_FOR_TWO {
+            look(0..self.len())
+        } else {
+            let half = self.len() / 2;
+            std::thread::scope(|scope| {
+                let earlier = scope.spawn(|| look(0..half));
+                let mut kept = look(half..self.len());
+                match earlier.join() {
+                    Ok(earlier) => kept.extend(earlier),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+                kept
+            })
+        };
+        keep(&mut kept, most);
+        kept.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// The same of some of the places, each with the number of those signs, the last first.
+    fn look_through(&self, places: Range<usize>, query: &[u64], mask: u8, most: usize, distances: Distances) -> Vec<(i16, u32)> {
         let mut kept: Vec<(i16, u32)> = Vec::with_capacity(2 * most + BLOCK);
         let mut below = i16::MAX;
         let mut block = [0_i16; BLOCK];
-        let starts = (0..self.len()).step_by(BLOCK).rev();
-        for start in starts {
-            let end = self.len().min(start + BLOCK);
-            distances(&self.bits[start * self.words..end * self.words], &query, &mut block);
+        for start in places.clone().step_by(BLOCK).rev() {
+            let end = places.end.min(start + BLOCK);
+            distances(&self.signs[start * self.words..end * self.words], query, &mut block);
             for group in (start..end).step_by(GROUP).rev() {
                 let places = group..end.min(group + GROUP);
                 let distances = &block[group - start..places.end - start];
@@ -145,9 +195,12 @@ impl Codes {
             }
         }
         keep(&mut kept, most);
-        kept.into_iter().map(|(_, place)| place).collect()
+        kept
     }
 }
+
+/// Takes codes, the query's, and gives of each the number of bits in which it differs.
+type Distances = fn(&[u64], &[u64], &mut [i16]);
 
 /// The class of a code whose note has gone: no mask has it.
 const GONE: u8 = 7;
@@ -201,12 +254,21 @@ const fn narrow(bits: u32) -> i16 {
     bits as i16
 }
 
-/// The code of a vector: the bit of a number is set where it is more than nothing. Whole words of eight bytes.
+/// The code of a vector: the signs (set: more than nothing), the other bits, each as whole words of eight bytes, and the scale.
 pub(crate) fn encode(vector: &[f32]) -> Vec<u8> {
-    let mut code = vec![0; vector.len().div_ceil(WORD) * 8];
+    let bytes = vector.len().div_ceil(WORD) * 8;
+    let mut code = vec![0; 2 * bytes];
+    let length = vector.iter().map(|number| number * number).sum::<f32>().sqrt();
+    #[allow(clippy::cast_precision_loss, reason = "a vector has at most 8,192 numbers")]
+    let large = LARGE * length / (vector.len() as f32).sqrt();
+    let mut own = 0.0;
     for (index, number) in vector.iter().enumerate() {
-        code[index / 8] |= u8::from(*number > 0.0) << (index % 8);
+        let (positive, is_large) = (*number > 0.0, number.abs() > large);
+        code[index / 8] |= u8::from(positive) << (index % 8);
+        code[bytes + index / 8] |= u8::from(positive == is_large) << (index % 8);
+        own += number.abs() * LEVELS[usize::from(is_large)];
     }
+    code.extend((length / own).to_le_bytes());
     code
 }
 
@@ -230,6 +292,18 @@ fn table(vector: &[f32]) -> Vec<[f32; 256]> {
             row
         })
         .collect()
+}
+
+/// The sum of what the table says of each byte.
+fn look_up(table: &[[f32; 256]], bits: &[u64]) -> f32 {
+    // Sums side by side: one after the other, each addition would wait for the one before.
+    let mut sums = [0.0_f32; 8];
+    for (word, rows) in bits.iter().zip(table.as_chunks::<8>().0) {
+        for (index, byte) in word.to_le_bytes().into_iter().enumerate() {
+            sums[index] += rows[index][usize::from(byte)];
+        }
+    }
+    sums.iter().sum()
 }
 
 #[cfg(test)]
@@ -260,16 +334,19 @@ mod tests {
         for (note, by) in [(5, 10), (9, 0), (2, 30), (7, 20)] {
             codes.set(note, 0, &encode(&turned(by)));
         }
-        assert_eq!(codes.nearest(&turned(0), 1, 10), [9, 5, 7, 2]);
-        assert_eq!(codes.nearest(&turned(21), 1, 2), [7, 2]);
+        let nearest = |codes: &Codes, by: usize, mask: u8, most: usize| -> Vec<i64> {
+            codes.nearest(&turned(by), mask, most).into_iter().map(|(note, _)| note).collect()
+        };
+        assert_eq!(nearest(&codes, 0, 1, 10), [9, 5, 7, 2]);
+        assert_eq!(nearest(&codes, 21, 1, 2), [7, 2]);
         codes.set(9, 1, &encode(&turned(0)));
         codes.remove(7);
         codes.remove(7);
         codes.remove(8);
-        assert_eq!((codes.nearest(&turned(0), 1, 10), codes.gone), (vec![5, 2], 1));
-        assert_eq!(codes.nearest(&turned(0), 0b11, 10), [9, 5, 2]);
+        assert_eq!((nearest(&codes, 0, 1, 10), codes.gone), (vec![5, 2], 1));
+        assert_eq!(nearest(&codes, 0, 0b11, 10), [9, 5, 2]);
         codes.set(7, 0, &encode(&turned(1)));
-        assert_eq!((codes.nearest(&turned(0), 1, 10), codes.gone), (vec![7, 5, 2], 0));
+        assert_eq!((nearest(&codes, 0, 1, 10), codes.gone), (vec![7, 5, 2], 0));
         assert_eq!((codes.len(), codes.ordered), (4, 2));
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::codes::Codes;
 use crate::error::Failure;
 use crate::lock::Lock;
-use crate::{StoreError, limits, schema, words};
+use crate::{StoreError, limits, schema, vectors, words};
 
 /// The one connection, and the lock that makes it the only one.
 ///
@@ -97,6 +97,7 @@ fn prepare(connection: &mut Connection, path: &Path, check: bool) -> Result<(), 
     connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     connection.pragma_update(None, "temp_store", "memory")?;
     words::register(connection)?;
+    vectors::register(connection)?;
     connection.set_prepared_statement_cache_capacity(limits::PREPARED);
     schema::migrate(connection, schema::MIGRATIONS)?;
     words::refill(connection)

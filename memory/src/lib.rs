@@ -26,6 +26,7 @@ mod notes;
 mod outbox;
 mod pieces;
 mod query;
+mod rank;
 mod recall;
 mod said;
 mod schema;

@@ -104,14 +104,12 @@ pub const WHY_WORDS: usize = 8;
 /// Numbers in a vector. More is refused.
 pub const VECTOR_DIMENSION: usize = 8_192;
 
-/// A search by meaning ends after so many batches in a row that brought nothing to the best [`WATCHED`].
-pub const QUIET_BATCHES: usize = 2;
+/// Of the best so many a search by meaning wants to be sure: more than are usually wanted, so that the last of those is near the truth.
+pub const WATCHED: usize = 20;
 
-/// Of the best so many it is watched whether they change: more than are usually wanted, so that the last of those is near the truth.
-pub const WATCHED: usize = 50;
-
-/// A batch that brings at most so many of the [`WATCHED`] brings nothing.
-pub const QUIET_BETTER: usize = 1;
+/// A search by meaning ends when what is promised of the rest, and so many standard deviations of the promises' errors, do not reach the
+/// best [`WATCHED`].
+pub const MARGIN: f64 = 2.0;
 
 /// Of `count` codes, how many of the nearest are put in order for the second pass of a search by meaning.
 pub(crate) fn first_pass(count: usize) -> usize {
@@ -124,10 +122,14 @@ pub(crate) fn second_pass(count: usize) -> usize {
     (count / 128).clamp(1_024, 4_096)
 }
 
-/// Of `count` vectors, how many a search by meaning reads in one statement before it asks whether more are needed.
-pub(crate) fn vector_batch(count: usize) -> usize {
-    (count / 4_096).clamp(96, 256)
-}
+/// Vectors that a search by meaning reads in any case.
+pub const VECTORS_FIRST: usize = 128;
+
+/// Vectors that a search by meaning then reads in one statement before it asks whether more are needed.
+pub const VECTOR_BATCH: usize = 48;
+
+/// From so many codes on two threads look through them; below, starting the second costs as much as it spares.
+pub const CODES_FOR_TWO: usize = 250_000;
 
 /// So many codes out of place, and a quarter of all, are borne in memory; with more they are read anew.
 pub const CODES_WORN: usize = 4_096;

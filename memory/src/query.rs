@@ -126,6 +126,11 @@ impl Term {
         Self { shown, standing, weight: weight * rarity, slip, telling: weight > STOP_WEIGHT }
     }
 
+    /// The share of its weight that a note has of it at most.
+    pub(crate) fn most(&self) -> f64 {
+        self.standing.iter().map(|(_, share)| *share).fold(0.0, f64::max)
+    }
+
     /// Its FTS5 expression. Every word is quoted, so no text is an operator.
     pub(crate) fn expression(&self) -> Option<String> {
         let words: Vec<String> = self.standing.iter().map(|(word, _)| format!("\"{}\"", word.replace('"', "\"\""))).collect();

@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0008_forget.sql"),
     include_str!("../migrations/0009_words.sql"),
     include_str!("../migrations/0010_channels.sql"),
+    include_str!("../migrations/0011_codes.sql"),
 ];
 
 /// Written into every database of ours by the first migration.

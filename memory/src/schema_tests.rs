@@ -70,6 +70,9 @@ async fn check(version: usize, more: &str) {
     let found = store.search(Search::words("green bike", 5)).await.unwrap();
     assert_eq!(found.iter().map(|found| found.id.as_str()).collect::<Vec<_>>(), ["n1"], "version {version}");
     assert_eq!(store.jobs().await.unwrap().len(), 1);
+    let near = Search { vector: Some(vec![1.0, 0.0]), ..Search::words("", 5) };
+    let near: Vec<String> = store.search(near).await.unwrap().into_iter().map(|found| found.why).collect();
+    assert_eq!(near, if version == 9 { vec!["vector 1.00"] } else { vec![] }, "version {version}");
 
     // Numbers go on where they were: the last one given was 9.
     assert_eq!(store.finish(2, TurnState::Done, "x", Some(Outbound { text: "Roses.".into() })).await, Ok(Some(10)));

@@ -1,5 +1,6 @@
 //! Notes' vectors: kept as they were given, found by way of their codes (`codes.rs`). Which embedder makes them is `embedder.rs`'s.
 
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::codes::{self, Codes, HIDDEN};
@@ -42,7 +43,7 @@ const PUT_CODE: &str = "
 pub(crate) fn get(connection: &Connection, note: i64) -> Result<Option<Vec<f32>>, Failure> {
     let mut statement = connection.prepare_cached("SELECT vector FROM vectors WHERE note = ?1")?;
     let blob: Option<Vec<u8>> = statement.query_row([note], |row| row.get(0)).optional()?;
-    Ok(blob.map(|blob| blob.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect()))
+    Ok(blob.map(|blob| numbers(&blob)))
 }
 
 /// The cosine similarity of the note's vector and `vector` (-1 to 1); `None`: it has none of that dimension.
@@ -51,14 +52,15 @@ pub(crate) fn similarity(connection: &Connection, note: i64, vector: &[f32]) -> 
     let mut rows = statement.query([note])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let blob = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-    Ok((blob.len() == 4 * vector.len()).then(|| cosine(blob, vector)))
+    Ok((blob.len() == 4 * vector.len()).then(|| cosine(blob, vector, length(vector))))
 }
 
 /// The notes nearest to `vector`, of one kind if one is given, without those that a newer fact replaces: their numbers and cosine
 /// similarities (-1 to 1), nearest first, at most `most`.
 ///
-/// The codes say in which order to look, the vectors themselves how near each is. It ends when two batches in a row have brought
-/// hardly anything to the best: in clusters of many that are all alike the codes say little, and more must be read.
+/// The codes say in which order to look and how near each is about, the vectors themselves how near it is. It ends when what the codes
+/// promise of the next, and what they have been wrong by so far, do not reach the best: in clusters of many that are all alike more is
+/// read than elsewhere.
 pub(crate) fn nearest(
     connection: &Connection,
     codes: &mut Option<Codes>,
@@ -72,48 +74,60 @@ pub(crate) fn nearest(
     let codes = refresh(connection, codes, expected)?;
     let mask = kind.map_or((1 << HIDDEN) - 1, |kind| 1 << class(kind));
     let candidates = codes.nearest(vector, mask, limits::first_pass(codes.len()).max(2 * most));
-    let size = limits::vector_batch(codes.len());
-    let least = (2 * most).max(limits::QUIET_BATCHES * size);
-    let last = limits::second_pass(codes.len()).max(least);
-    let mut found: Vec<(i64, f64)> = Vec::new();
-    let (mut read, mut quiet) = (0, 0);
-    for batch in candidates.chunks(size) {
-        if read >= last || read >= least && quiet >= limits::QUIET_BATCHES {
+    let last = limits::second_pass(codes.len()).max(2 * most).min(candidates.len());
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    let (mut read, mut size) = (0, most.max(limits::VECTORS_FIRST));
+    while read < last {
+        let batch = &candidates[read..last.min(read + size)];
+        if let Some((_, bar)) = found.get(limits::WATCHED - 1)
+            && f64::from(batch[0].1) + limits::MARGIN * deviation(&errors) < *bar
+        {
             break;
         }
-        let bar = match found.len() {
-            0..limits::WATCHED => f64::NEG_INFINITY,
-            _ => found[limits::WATCHED - 1].1,
-        };
-        let fresh = read_batch(connection, vector, batch)?;
-        read += batch.len();
-        let better = fresh.iter().filter(|(_, similarity)| *similarity > bar).count();
-        quiet = if better <= limits::QUIET_BETTER { quiet + 1 } else { 0 };
-        found.extend(fresh);
+        read_batch(connection, vector, batch, &mut found, &mut errors)?;
         // Equally near ones: the newer first.
-        found.sort_unstable_by(|(a, x), (b, y)| y.total_cmp(x).then(b.cmp(a)));
-        found.truncate(most.max(limits::WATCHED));
+        found.sort_unstable_by(|(a, x): &(i64, f64), (b, y)| y.total_cmp(x).then(b.cmp(a)));
+        read += batch.len();
+        size = limits::VECTOR_BATCH;
     }
     found.truncate(most);
     Ok(found)
 }
 
+/// How far off the mark a promise usually was.
+fn deviation(errors: &[f64]) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "a few")]
+    let mean = errors.iter().map(|error| error * error).sum::<f64>() / errors.len() as f64;
+    mean.sqrt()
+}
+
 /// In one statement: each one alone takes and gives back the lock of the file, which costs three times the reading.
 const READ: &str = "SELECT note, vector FROM json_each(?1) CROSS JOIN vectors ON note = value";
 
-fn read_batch(connection: &Connection, vector: &[f32], batch: &[i64]) -> Result<Vec<(i64, f64)>, Failure> {
+/// Reads the vectors of notes, each with the cosine that is promised of it: the real ones, and by how much the promises are wrong.
+fn read_batch(
+    connection: &Connection,
+    vector: &[f32],
+    batch: &[(i64, f32)],
+    found: &mut Vec<(i64, f64)>,
+    errors: &mut Vec<f64>,
+) -> Result<(), Failure> {
     let mut batch = batch.to_vec();
     // In the order of the file: neighbours share pages.
-    batch.sort_unstable();
-    let list = format!("[{}]", batch.iter().map(i64::to_string).collect::<Vec<_>>().join(","));
+    batch.sort_unstable_by_key(|(note, _)| *note);
+    let list = format!("[{}]", batch.iter().map(|(note, _)| note.to_string()).collect::<Vec<_>>().join(","));
+    let length = length(vector);
     let mut statement = connection.prepare_cached(READ)?;
     let mut rows = statement.query([list])?;
-    let mut out = Vec::with_capacity(batch.len());
     while let Some(row) = rows.next()? {
-        let blob = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        out.push((row.get(0)?, cosine(blob, vector)));
+        let note = row.get(0)?;
+        let similarity = cosine(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?, vector, length);
+        found.push((note, similarity));
+        if let Ok(place) = batch.binary_search_by_key(&note, |(note, _)| *note) {
+            errors.push(similarity - f64::from(batch[place].1));
+        }
     }
-    Ok(out)
+    Ok(())
 }
 
 /// The codes as the tables have them: read at the first search, then followed change by change. The list of changes is a temporary table, so that
@@ -186,6 +200,16 @@ pub(crate) const UNFOLLOW: &str = "
     DROP TRIGGER IF EXISTS temp.vectors_removed;
     DROP TABLE IF EXISTS temp.vectors_changed;";
 
+/// Gives the connection what migrations call: the code of a vector as it is kept.
+pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("paguro_code", 1, flags, |context| Ok(codes::encode(&numbers(context.get_raw(0).as_blob()?))))
+}
+
+fn numbers(kept: &[u8]) -> Vec<f32> {
+    kept.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect()
+}
+
 /// As the tables have it.
 const fn class(kind: NoteKind) -> u8 {
     match kind {
@@ -238,27 +262,29 @@ fn bytes(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-/// The cosine of the angle between a vector as it is kept and another.
-fn cosine(kept: &[u8], vector: &[f32]) -> f64 {
+fn length(vector: &[f32]) -> f64 {
+    f64::from(vector.iter().map(|number| number * number).sum::<f32>()).sqrt()
+}
+
+/// The cosine of the angle between a vector as it is kept and another of this length.
+fn cosine(kept: &[u8], vector: &[f32], length: f64) -> f64 {
     /// Sums side by side, so that the compiler adds several numbers at once.
     const SIDE_BY_SIDE: usize = 8;
     let (kept, kept_rest) = kept.as_chunks::<{ 4 * SIDE_BY_SIDE }>();
     let (vector, vector_rest) = vector.as_chunks::<SIDE_BY_SIDE>();
-    let mut sums = [[0.0_f32; SIDE_BY_SIDE]; 3];
+    let mut sums = [[0.0_f32; SIDE_BY_SIDE]; 2];
     for (a, b) in kept.iter().zip(vector) {
         for (index, bytes) in a.as_chunks::<4>().0.iter().enumerate() {
-            let (x, y) = (f32::from_le_bytes(*bytes), b[index]);
-            sums[0][index] += x * y;
+            let x = f32::from_le_bytes(*bytes);
+            sums[0][index] += x * b[index];
             sums[1][index] += x * x;
-            sums[2][index] += y * y;
         }
     }
     for (bytes, y) in kept_rest.as_chunks::<4>().0.iter().zip(vector_rest) {
         let x = f32::from_le_bytes(*bytes);
         sums[0][0] += x * y;
         sums[1][0] += x * x;
-        sums[2][0] += y * y;
     }
-    let [product, a, b] = sums.map(|sums| sums.iter().map(|sum| f64::from(*sum)).sum::<f64>());
-    (product / (a.sqrt() * b.sqrt())).clamp(-1.0, 1.0)
+    let [product, own] = sums.map(|sums| sums.iter().map(|sum| f64::from(*sum)).sum::<f64>());
+    (product / (own.sqrt() * length)).clamp(-1.0, 1.0)
 }

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
+use std::io::{BufRead as _, BufReader};
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use memory::{Note, Store, StoreError, backup, looks_like_ours, restore};
 
@@ -120,4 +122,82 @@ async fn what_is_no_backup_is_refused_and_nothing_changes() {
         };
         check(flip, "is damaged").await;
     }
+}
+
+/// Tells a copy of this test program that it is the one to be killed, and its home.
+const CHILD_HOME: &str = "MEMORY_BACKUP_CHILD_HOME";
+
+/// Notes that the child adds in one transaction.
+const BATCH: usize = 40;
+
+/// Not tests of their own: what the child processes of the tests below do until they are killed.
+#[tokio::test]
+async fn child_that_adds() {
+    let Some(home) = std::env::var_os(CHILD_HOME) else { return };
+    let store = Store::open(Path::new(&home)).unwrap();
+    loop {
+        let note = |number| Note { text: format!("green bike {number}"), vector: Some(vec![1.0, 2.0]), ..Note::default() };
+        store.add_notes((0..BATCH).map(note).collect()).await.unwrap();
+        println!("a step");
+    }
+}
+
+#[test]
+fn child_that_copies() {
+    let Some(home) = std::env::var_os(CHILD_HOME) else { return };
+    let home = Path::new(&home);
+    let copied = backup(home, &home.join("copy"), true, &mut |_, _| {
+        println!("a step");
+        std::thread::sleep(std::time::Duration::from_secs(120));
+        ControlFlow::Continue(())
+    });
+    panic!("it was not killed: {copied:?}");
+}
+
+/// Starts a child and kills it after so many steps.
+fn killed(home: &Path, name: &str, steps: usize) {
+    let mut child: Child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD_HOME, home)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    for _ in 0..steps {
+        assert!(lines.any(|line| line.contains("a step")));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn killed_while_adding_all_that_was_added_is_there() {
+    let home = tempfile::tempdir().unwrap();
+    for steps in [1, 2, 5] {
+        let before = count(home.path()).await;
+        killed(home.path(), "child_that_adds", steps);
+        let store = Store::open(home.path()).unwrap();
+        store.check().await.unwrap();
+        let (with, all) = store.vector_counts().await.unwrap();
+        let all = usize::try_from(all).unwrap();
+        assert!(all % BATCH == 0 && all >= before + steps * BATCH && with == all as u64, "{before}, {steps}: {with} of {all}");
+    }
+}
+
+#[tokio::test]
+async fn killed_while_copying_the_last_backup_stays() {
+    let (home, store) = home_with(300).await;
+    let file = home.path().join("copy");
+    killed(home.path(), "child_that_copies", 1);
+    assert!(!file.exists());
+    backup(home.path(), &file, false, &mut on).unwrap();
+    store.add_note(Note { text: "later".into(), ..Note::default() }).await.unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    killed(home.path(), "child_that_copies", 1);
+    assert!(std::fs::read(&file).unwrap() == bytes);
+    // What the killed one left is in nobody's way.
+    backup(home.path(), &file, true, &mut on).unwrap();
+    drop(store);
+    restore(home.path(), &file, "before", &mut on).unwrap();
+    assert_eq!(count(home.path()).await, 301);
 }

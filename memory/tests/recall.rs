@@ -349,3 +349,36 @@ async fn a_hundred_thousand_copies_are_one_answer() {
     assert_eq!(store.search(Search::words("zanzibar", 5)).await.unwrap(), []);
     store.check().await.unwrap();
 }
+
+/// A text is looked at only when its note could come next: what is found must not depend on how many are wanted.
+#[tokio::test]
+async fn few_are_the_first_of_many() {
+    const WORDS: [&str; 12] = ["bike", "green", "rome", "tea", "march", "14", "anna", "invoice", "bikes", "the", "is", "vault"];
+    let store = Store::in_memory().unwrap();
+    let mut chance = 7_u32;
+    let mut below = |most: u32| {
+        chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (chance >> 16) % most
+    };
+    let mut notes = Vec::new();
+    for number in 0..900 {
+        let said: Vec<&str> = (0..1 + below(6)).map(|_| WORDS[below(12) as usize]).collect();
+        let vector = (below(10) > 0).then(|| (0..8).map(|_| below(1_000) as f32 - 500.0).collect());
+        let at = Some(format!("2026-0{}-1{}T00:00:00.000Z", 1 + below(9), below(10)));
+        notes.push(Note { id: Some(format!("n{number}")), text: format!("{} x{number}", said.join(" ")), vector, at, ..Note::default() });
+    }
+    store.add_notes(notes).await.unwrap();
+    for round in 0..60 {
+        let text = (0..below(5)).map(|_| WORDS[below(12) as usize]).collect::<Vec<_>>().join(" ");
+        let vector = (round % 3 > 0).then(|| (0..8).map(|_| below(1_000) as f32 - 500.0).collect());
+        let ask = async |limit: usize| {
+            let search = Search { vector: vector.clone(), ..Search::words(text.clone(), limit) };
+            store.search(search).await.unwrap()
+        };
+        // As many as there are candidates: every text is looked at.
+        let all = ask(100).await;
+        for few in [1, 3, 10] {
+            assert_eq!(ask(few).await, all[..few.min(all.len())], "{text:?} {few}");
+        }
+    }
+}

@@ -122,6 +122,7 @@ async fn child() {
                 break;
             }
             store.put_vectors(name, embedded(asked, &[1.0; 64])).await.unwrap();
+            println!("a step");
         }
     }
 }
@@ -133,17 +134,19 @@ async fn killed_in_the_middle_of_a_change_it_goes_on() {
     let vector = || Some(vec![1.0; 64]);
     store.add_notes((0..MANY).map(|number| Note { vector: vector(), ..note(&number.to_string(), "x") }).collect()).await.unwrap();
     drop(store);
-    for round in 0..6_u64 {
+    for (round, steps) in [1, 0, 2, 6, 13, 0].into_iter().enumerate() {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child", "--nocapture"])
             .env(CHILD_HOME, home.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.map_while(Result::ok).any(|line| line.contains("ready")));
-        // Somewhere in the middle: each time at another place.
-        std::thread::sleep(std::time::Duration::from_millis(20 + 37 * round));
+        // Somewhere in the middle: while the old vectors are deleted, or after so many batches of new ones.
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("ready")));
+        for _ in 0..steps {
+            assert!(lines.any(|line| line.contains("a step")));
+        }
         child.kill().unwrap();
         child.wait().unwrap();
 
