@@ -2,8 +2,8 @@
 
 mod reach;
 mod sandbox;
-mod telegram;
 mod serve;
+mod telegram;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::reach::{Mcp, Web};
 pub use self::sandbox::Sandbox;
-pub use self::telegram::{GroupWhen, Telegram};
 pub use self::serve::{LogFormat, Logs};
+pub use self::telegram::{GroupWhen, Telegram};
 use crate::size::Size;
 
 /// A wrong configuration; one line that names the value and the way out.

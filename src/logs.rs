@@ -30,8 +30,6 @@ const FILE: &str = "logs/paguro.log";
 pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
     sink: Arc<Sink>,
-    /// Where the lines are kept; `None`: by systemd's journal.
-    pub file: Option<PathBuf>,
 }
 
 /// Begins to log, for the rest of the process.
@@ -48,7 +46,7 @@ pub fn start(context: &Context) -> Result<Logs> {
     let format = if io::stderr().is_terminal() { LogFormat::Text } else { settings.format };
     let subscriber = Registry::default().with(filter).with(lines(format, !journal, on_screen)).with(kept);
     tracing::subscriber::set_global_default(subscriber)?;
-    Ok(Logs { filter: handle, sink, file })
+    Ok(Logs { filter: handle, sink })
 }
 
 impl Logs {

@@ -16,7 +16,9 @@ pub async fn run(list: &ListArgs) -> Result<ExitCode> {
         let status = status::of_store(&context.store()?).await?;
         match list.format {
             ListFormat::Json => print_json(&status)?,
-            ListFormat::Text => tell!("paguro: `paguro serve` does not run; {} turns today, {} unfinished", status.today.turns, status.waiting),
+            ListFormat::Text => {
+                tell!("paguro: `paguro serve` does not run; {} turns today, {} unfinished", status.today.turns, status.waiting)
+            }
         }
         return Ok(ExitCode::from(exit::FAILED));
     };

@@ -1,6 +1,5 @@
 //! `paguro session show --why TURN`: what made an answer. Everything is in the journal's steps and their times.
 
-
 use agent::{Step, Toolbox, thoughts};
 use anyhow::Result;
 use channels::visible;

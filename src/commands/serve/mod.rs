@@ -23,7 +23,7 @@ use channels::socket::{self, Listener};
 use channels::{Desk, Live, State, visible};
 use engine::Engine;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tools::schedule;
 
 pub use self::about::About;
@@ -45,6 +45,9 @@ const FINISH: Duration = Duration::from_secs(4);
 
 /// How often the service's manager is told how far loading is.
 const LOADING_TOLD: Duration = Duration::from_secs(5);
+
+/// How long messages that are on their way to a platform are waited for.
+const ON_ITS_WAY: Duration = Duration::from_secs(3);
 
 /// Most time from the signal to the end, what the model holds written to disk.
 const STOP: Duration = Duration::from_millis(9_500);
@@ -71,9 +74,9 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
     let mut beside = JoinSet::new();
     let planned = parts::plan(options.clone()).await.ok().map(|plan| plan.needs());
     let about = Arc::new(About::new(planned));
-    beside.spawn(socket::serve(listener, desk.clone(), hooks::hooks(&reload.context, &desk, &about)?));
+    let socket = tokio::spawn(socket::serve(listener, desk.clone(), hooks::hooks(&reload.context, &desk, &about)?));
     let telegram = Telegram::start(&reload.context, &desk, &about, &mut beside)?;
-    let mut process = Process { desk, state, reload, beside, serving: None, notify, about, telegram };
+    let mut process = Process { desk, state, reload, socket, beside, serving: None, notify, about, telegram };
     let mut loading = Loading::start(options, process.state.clone());
     loop {
         tokio::select! {
@@ -103,7 +106,8 @@ struct Process {
     desk: Desk,
     state: watch::Sender<State>,
     reload: Reload,
-    /// What runs beside the turns: the socket, the channels.
+    socket: JoinHandle<()>,
+    /// The other channels.
     beside: JoinSet<()>,
     serving: Option<Serving>,
     notify: Notify,
@@ -195,13 +199,17 @@ impl Process {
     async fn stop(mut self, signals: &mut Signals) -> Result<ExitCode> {
         signals.end_on_the_next(STOP);
         self.notify.stopping();
-        self.state.send_replace(State::Stopping);
         if let Some(serving) = &mut self.serving {
             serving.park(FINISH).await?;
         }
-        // Clients read what is to be read; a channel sends no more, what it has to say is in the journal.
-        tokio::task::yield_now().await;
-        self.beside.shutdown().await;
+        self.state.send_replace(State::Stopping);
+        // What is on its way to a platform arrives, so that it is not sent again; the rest is in the journal.
+        let ended = async { while self.beside.join_next().await.is_some() {} };
+        if tokio::time::timeout(ON_ITS_WAY, ended).await.is_err() {
+            self.beside.shutdown().await;
+        }
+        self.socket.abort();
+        let _ = (&mut self.socket).await; // that it was aborted is what it says
         // The last handles: the engine writes what it holds, the store closes.
         let Self { desk, state, reload, serving, .. } = self;
         tokio::task::spawn_blocking(move || drop((serving, state, desk, reload))).await?;

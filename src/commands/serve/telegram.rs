@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use channels::Desk;
-use channels::telegram::{Group, Health, Hooks, Settings, Webhook, When};
+use channels::telegram::{Group, Health, Hooks, Settings, TelegramError, Webhook, When};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -37,7 +37,12 @@ impl Telegram {
             return Ok(());
         };
         if let Some(settings) = &self.settings {
-            settings.send_if_modified(|old| *old != new && { *old = new; true });
+            settings.send_if_modified(|old| {
+                *old != new && {
+                    *old = new;
+                    true
+                }
+            });
             return Ok(());
         }
         let (sender, receiver) = watch::channel(new);
@@ -47,7 +52,10 @@ impl Telegram {
         let (desk, hooks) = (desk.clone(), hooks(context, desk, about)?);
         beside.spawn(async move {
             let error = channels::telegram::run(desk, receiver, health, hooks).await;
-            tracing::error!("telegram: {error}; everything else goes on");
+            match error {
+                TelegramError::Stopped => tracing::info!("telegram: {error}"),
+                error => tracing::error!("telegram: {error}; everything else goes on"),
+            }
         });
         Ok(())
     }
