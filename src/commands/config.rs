@@ -1,5 +1,7 @@
 //! `paguro config`: write, check and show the configuration, and try the policy out.
 
+mod bot;
+
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -14,9 +16,9 @@ use crate::home::Home;
 use crate::parts::Context;
 use crate::toolbox;
 
-pub fn run(command: &ConfigCommand) -> Result<ExitCode> {
+pub async fn run(command: &ConfigCommand) -> Result<ExitCode> {
     match command {
-        ConfigCommand::Init => init(),
+        ConfigCommand::Init => init().await,
         ConfigCommand::Check => check(),
         ConfigCommand::Show(list) => show(list),
         ConfigCommand::Policy { tool, arguments, call, list } => policy(tool, arguments, call, list),
@@ -24,7 +26,8 @@ pub fn run(command: &ConfigCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn init() -> Result<()> {
+/// Writes the file, and asks for the bot's token and its owner where somebody answers.
+async fn init() -> Result<()> {
     let file = Home::find(|name| std::env::var_os(name))?.config;
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
@@ -42,7 +45,7 @@ fn init() -> Result<()> {
     };
     out.write_all(TEMPLATE.as_bytes()).with_context(|| format!("{} cannot be written", file.display()))?;
     say!("wrote {}; every key in it shows its default", file.display());
-    Ok(())
+    bot::ask(&Context::read()?).await
 }
 
 fn check() -> Result<()> {

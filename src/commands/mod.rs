@@ -50,7 +50,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Service(command) => service::run(&command),
         Command::Status(list) => status::run(&list).await,
         Command::Skill(command) => skill::run(&command).await,
-        Command::Config(command) => config::run(&command),
+        Command::Config(command) => config::run(&command).await,
         Command::Tool(command) => tool::run(&command).await,
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Worker(args) => worker::run(&args).await,
