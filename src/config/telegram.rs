@@ -55,7 +55,7 @@ pub struct TelegramWebhook {
 impl Default for Telegram {
     fn default() -> Self {
         // A constant that is a URL; without it there would be no default at all.
-        #[expect(clippy::expect_used, clippy::unwrap_used, reason = "a constant")]
+        #[expect(clippy::unwrap_used, reason = "a constant")]
         let api_url = Url::parse("https://api.telegram.org").unwrap();
         Self { token_file: None, owners: Vec::new(), api_url, proxy: None, media_mb: 20, groups: Vec::new(), webhook: None }
     }

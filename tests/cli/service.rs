@@ -1,6 +1,7 @@
 //! `paguro service`: the unit as it is printed, written, compared and removed. What only systemd can say of it is asked where its tools
 //! are.
 
+#![allow(clippy::print_stderr, reason = "a check that cannot be made here is told of")]
 use std::process::Command;
 
 use super::support::{Home, Run};

@@ -88,7 +88,7 @@ fn approvals_are_buttons_that_work_after_a_restart() {
     drop(serve.stop());
     let record = bot.sent().into_iter().find(|message| message.id == asked.id).unwrap();
     assert_eq!(bot.calls().iter().filter(|call| call.method == "answerCallbackQuery").count(), 1);
-    assert_eq!(bot.texts(OWNER).len(), 2, "{:#?}", bot.texts(OWNER));
+    assert_eq!(bot.texts(OWNER).len(), 2, "{}", bot.look(super::bot::State::seen));
     assert!(record.buttons().is_empty(), "{record:?}");
     assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
 }

@@ -274,10 +274,10 @@ fn activate(owner: &Owner, file: &Path) -> Result<ExitCode> {
     }
     let flag = if sudo.is_empty() { "" } else { " --system" };
     say!("next: paguro service status{flag}");
-    if let (Scope::User, Some(account)) = (scope, &owner.account) {
-        if let Some(line) = systemd::lingering(&account.name) {
-            say!("      {line}");
-        }
+    if let (Scope::User, Some(account)) = (scope, &owner.account)
+        && let Some(line) = systemd::lingering(&account.name)
+    {
+        say!("      {line}");
     }
     Ok(ExitCode::SUCCESS)
 }
