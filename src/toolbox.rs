@@ -7,7 +7,7 @@ use agent::{Effect, SPAWN, Spawn, Tool, Toolbox};
 use anyhow::Result;
 use serde_json::Value;
 use tools::mcp::{self, Status};
-use tools::{Settings, schedule};
+use tools::{SendFile, Settings, schedule};
 
 use crate::config::Config;
 use crate::exit::BadInput;
@@ -40,11 +40,16 @@ pub struct Tools {
 pub async fn tools(context: &Context, user: User, settings: Settings) -> Result<Tools> {
     let config = &context.config;
     let (folder, sandbox) = (settings.workspace.root().to_owned(), settings.sandbox.clone());
+    let for_files = settings.store.clone();
     let mut all = tools::builtin(&settings);
     if user == User::Anyone {
         let zone = schedule::default_zone(config.schedule.zone.as_deref()).map_err(|error| BadInput(error.0))?;
         all.push(Box::new(schedule::Schedule::new(settings.store, zone, jiff::Timestamp::now)));
         all.push(Box::new(Spawn));
+        if config.telegram.is_configured() {
+            let folder = context.home.data.join("outgoing");
+            all.push(Box::new(SendFile::new(settings.workspace.clone(), folder, for_files, channels::telegram::CHANNEL)));
+        }
     }
     if config.web.enabled.unwrap_or(user == User::Anyone) {
         all.extend(tools::web(&config.web.settings(&context.home)?));

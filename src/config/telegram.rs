@@ -62,6 +62,11 @@ impl Default for Telegram {
 }
 
 impl Telegram {
+    /// Whether there is a token.
+    pub fn is_configured(&self) -> bool {
+        self.token_file.is_some() || std::env::var_os(super::TELEGRAM_TOKEN).is_some_and(|token| !token.is_empty())
+    }
+
     /// Values that the types alone let through.
     pub fn check(&self) -> Result<(), String> {
         if let Some(owner) = self.owners.iter().find(|owner| **owner <= 0) {

@@ -170,3 +170,20 @@ fn three_commands_lead_to_a_conversation() {
     drop(serve.stop());
     assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
 }
+
+#[test]
+fn a_file_of_the_workspace_is_sent_once_it_is_approved() {
+    let bot = Bot::start();
+    bot.user(OWNER, "Anna");
+    let serve = serve(&bot, &OWNER.to_string());
+    serve.home.file("workspace/plan.txt", "at four");
+    bot.says(OWNER, "send plan.txt");
+    let asked = bot.wait_for(OWNER, "send_file");
+    assert!(!bot.calls().iter().any(|call| call.method == "sendDocument"));
+    bot.presses(OWNER, OWNER, asked.id, "Once");
+    bot.wait_until(|state| state.sent_to(OWNER).iter().any(|message| message.file.is_some()), "the file");
+    bot.wait_for(OWNER, "It said: plan.txt is on its way (7 bytes)");
+    let (home, _) = serve.stop();
+    assert!(std::fs::read_dir(home.path("outgoing")).unwrap().next().is_none(), "the copy is gone");
+    assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
+}

@@ -21,6 +21,7 @@ mod restore;
 pub mod sandbox;
 pub mod schedule;
 mod search_files;
+mod send_file;
 mod shell;
 mod skills;
 mod text;
@@ -40,6 +41,7 @@ use agent::{Effect, Tool};
 use sandbox::Network;
 use serde_json::Value;
 
+pub use send_file::SendFile;
 pub use find_tool::finder;
 pub use kept::{DEFAULT_KEPT_BYTES, KEPT_TURNS, Kept, Usage};
 pub use output::OutputFolder;
@@ -137,6 +139,7 @@ const EFFECTS: &[(&str, Effect)] = &[
     ("remember", Effect::Read),
     ("recall", Effect::Read),
     ("skill", Effect::Read),
+    ("send_file", Effect::Network),
 ];
 
 /// The effect of a call of the built-in tool `name`, [`schedule::Schedule`] included, where commands may reach `network`; `None` if

@@ -1,5 +1,6 @@
 //! One message of the outbox on its way: its parts, and for each what Telegram's answer means.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use agent::AgentError;
@@ -20,6 +21,9 @@ const WRITE_PAUSE: Duration = Duration::from_secs(2);
 
 /// The name of the file with a whole call.
 const FILE: &str = "call.txt";
+
+/// Most bytes of a picture that is sent as one; a larger one is a file.
+const PICTURE_BYTES: u64 = 10_000_000;
 
 /// Times that a message is tried which Telegram refuses for a reason that we do not know; then it is given up.
 const REFUSALS: u32 = 3;
@@ -60,6 +64,8 @@ pub(super) enum Ended {
 /// A message of Telegram's.
 enum Part {
     Text(Piece),
+    /// A file that is to be sent, and removed then.
+    Sent(PathBuf),
     /// The whole of what a question is about.
     Whole(Vec<u8>),
     Ask(Box<Ask>),
@@ -69,6 +75,7 @@ enum Part {
 enum What<'a> {
     Text(Text<'a>),
     File(&'a [u8]),
+    Path(&'a Path),
 }
 
 impl Delivery {
@@ -122,6 +129,10 @@ impl Delivery {
 
     /// `None`: nothing is to be said any more.
     async fn parts(&self) -> Result<Option<Vec<Part>>, AgentError> {
+        if let Some(file) = self.file() {
+            let text = pieces(&self.row.text).into_iter().map(Part::Text);
+            return Ok(Some(std::iter::once(Part::Sent(file.to_owned())).chain(text).collect()));
+        }
         let Some(key) = self.row.about.as_deref().and_then(approvals::key) else {
             return Ok(Some(pieces(&self.row.text).into_iter().map(Part::Text).collect()));
         };
@@ -133,6 +144,7 @@ impl Delivery {
     async fn send(&self, number: u32, part: &Part, can_be_read: bool) -> Result<i64, ApiError> {
         match part {
             Part::Whole(content) => self.to_topic(&What::File(content)).await,
+            Part::Sent(file) => self.to_topic(&What::Path(file)).await,
             Part::Ask(ask) => {
                 let text = Text { text: &ask.html, html: true, reply_to: None, buttons: ask.buttons(can_be_read) };
                 self.to_topic(&What::Text(text)).await
@@ -198,6 +210,10 @@ impl Delivery {
         match what {
             What::Text(text) => self.api.send(place, *text).await,
             What::File(content) => self.api.send_document(place, FILE, content.to_vec()).await,
+            What::Path(file) => {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                self.api.send_file(place, file, &name, is_picture(file)).await
+            }
         }
     }
 
@@ -231,8 +247,17 @@ impl Delivery {
         Ok(Ended::Done(self.row.at.clone()))
     }
 
+    /// The file that the message brings.
+    fn file(&self) -> Option<&Path> {
+        self.row.about.as_deref()?.strip_prefix("file ").map(Path::new)
+    }
+
     /// What belonged to the turn while it ran goes. What is left of it after a kill does no harm.
     async fn tidy(&self) {
+        if let Some(file) = self.file() {
+            let _ = std::fs::remove_file(file);
+            let _ = file.parent().map(std::fs::remove_dir);
+        }
         let Some(turn) = self.row.turn else { return };
         if read_live(&self.desk.store, turn).await.is_some()
             && let Err(error) = self.desk.store.set_setting(CHANNEL, &live_key(turn), None).await
@@ -264,6 +289,13 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Whether Telegram can show it as a picture.
+fn is_picture(file: &Path) -> bool {
+    let is_small = file.metadata().is_ok_and(|found| found.len() <= PICTURE_BYTES);
+    let ending = file.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    is_small && ["png", "jpg", "jpeg"].contains(&ending.as_str())
 }
 
 /// Without its markup it may be taken.
