@@ -78,9 +78,10 @@ impl Telegram {
         if !(1..=2_000).contains(&self.media_mb) {
             return Err(format!("`telegram.media_mb` is {}; give a number from 1 to 2000", self.media_mb));
         }
-        for (key, url) in [("api_url", Some(&self.api_url)), ("webhook.url", self.webhook.as_ref().map(|webhook| &webhook.url))] {
+        let webhook = self.webhook.as_ref().map(|webhook| &webhook.url);
+        for (key, url) in [("api_url", Some(&self.api_url)), ("webhook.url", webhook), ("proxy", self.proxy.as_ref())] {
             if let Some(url) = url.filter(|url| !matches!(url.scheme(), "http" | "https")) {
-                return Err(format!("`telegram.{key}` is {url}; give a URL that begins with https://"));
+                return Err(format!("`telegram.{key}` begins with {}:; give a URL that begins with https:// or http://", url.scheme()));
             }
         }
         Ok(())
