@@ -51,7 +51,8 @@ impl Logs {
             || format!("`logs.level` is {:?}; give error, warn, info, debug or trace, also by part: info,channels=debug", self.level);
         let parts: Vec<&str> = self.level.split(',').map(str::trim).collect();
         // A bare word is a part's name to the parser; here it is a misspelt level.
-        let known = |part: &&str| part.contains(['=', '[']) || part.parse::<tracing::level_filters::LevelFilter>().is_ok();
+        let known =
+            |part: &&str| !part.is_empty() && (part.contains(['=', '[']) || part.parse::<tracing::level_filters::LevelFilter>().is_ok());
         if !parts.iter().all(known) {
             return Err(wrong());
         }

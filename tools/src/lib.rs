@@ -41,12 +41,12 @@ use agent::{Effect, Tool};
 use sandbox::Network;
 use serde_json::Value;
 
-pub use send_file::SendFile;
 pub use find_tool::finder;
 pub use kept::{DEFAULT_KEPT_BYTES, KEPT_TURNS, Kept, Usage};
 pub use output::OutputFolder;
 pub use restore::{Outcome, Restored};
 pub use sandbox::{Sandbox, SandboxSettings};
+pub use send_file::SendFile;
 pub use shell::Environment;
 pub use skills::{AGENTS, Listed, Place, Skill, SkillFile, Skills, State, difference, state};
 pub use tls::tls;
