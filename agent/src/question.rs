@@ -52,6 +52,9 @@ pub struct Question {
     /// That session's number, to which a grant belongs.
     #[serde(skip)]
     pub session_id: i64,
+    /// How often the turn has asked about this call, this time included: an answer to an earlier time is none to this one.
+    #[serde(skip)]
+    pub times: usize,
 }
 
 /// For how long a yes holds.
@@ -114,6 +117,7 @@ impl Question {
             None => (&row.channel, &row.session_name, row.session),
         };
         let cut_off = steps.iter().any(|step| matches!(step, Step::Intent { call: id } if *id == call.id));
+        let times = steps.iter().filter(|step| matches!(step, Step::Asked { call: id, .. } if *id == call.id)).count();
         Some(Self {
             turn: row.id,
             channel: channel.clone(),
@@ -129,6 +133,7 @@ impl Question {
             rule: rule.clone().filter(|_| !cut_off),
             until: *until,
             session_id,
+            times,
         })
     }
 }

@@ -31,5 +31,6 @@ mod service;
 mod skills;
 mod support;
 mod telegram;
+mod telegram_crown;
 mod undo;
 mod workers;

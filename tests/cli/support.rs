@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -107,5 +108,24 @@ impl Run {
     /// The last event.
     pub fn last(&self) -> Value {
         self.events().pop().unwrap_or_else(|| panic!("no event: {self:?}"))
+    }
+}
+
+/// Journal writes, seen from outside as changes of the write-ahead log.
+#[derive(Default)]
+pub struct Writes {
+    count: usize,
+    last: Option<(u64, SystemTime)>,
+}
+
+impl Writes {
+    /// How many there were. Those between two looks are one.
+    pub fn look(&mut self, home: &Home) -> usize {
+        let now = std::fs::metadata(home.path("paguro.db-wal")).ok().map(|log| (log.len(), log.modified().unwrap()));
+        if now != self.last && now.is_some() {
+            self.last = now;
+            self.count += 1;
+        }
+        self.count
     }
 }

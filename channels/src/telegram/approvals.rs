@@ -54,7 +54,15 @@ struct Asked {
     turn: i64,
     call: String,
     hash: String,
+    times: usize,
     html: String,
+}
+
+impl Asked {
+    /// Whether it is this question that was asked, and not the same call at another time.
+    fn asks(&self, question: &Question) -> bool {
+        (self.turn, &self.call, self.times) == (question.turn, &question.call, question.times)
+    }
 }
 
 /// What an outbox row is about, if that is a question.
@@ -62,10 +70,10 @@ pub(super) fn key(about: &str) -> Option<&str> {
     about.strip_prefix(ABOUT)
 }
 
-/// A question's name: the same call may be asked about again in the same turn.
+/// A question's name: the same call may be asked about again in the same turn, as one that a crash cut off is.
 fn key_of(question: &Question) -> String {
     let end = question.call.floor_char_boundary(CALL_BYTES);
-    format!("{} {}", question.id(), &question.call[..end])
+    format!("{} {}", call::time_of(question), &question.call[..end])
 }
 
 /// The question with this key, if it waits still.
@@ -88,8 +96,8 @@ impl Ask {
 
 /// A message asks it now. Written before the message is confirmed: without this its buttons would stay.
 pub(super) async fn asked(store: &Store, ask: &Ask, chat: i64, message: &str) -> Result<(), StoreError> {
-    let Question { turn, call, hash, .. } = ask.question.clone();
-    let asked = Asked { chat, message: message.parse().unwrap_or_default(), turn, call, hash, html: ask.html.clone() };
+    let Question { turn, call, hash, times, .. } = ask.question.clone();
+    let asked = Asked { chat, message: message.parse().unwrap_or_default(), turn, call, hash, times, html: ask.html.clone() };
     let value = serde_json::to_string(&asked).unwrap_or_default();
     store.set_setting(CHANNEL, &format!("{ASKED}{}", ask.key), Some(value)).await
 }
@@ -127,7 +135,7 @@ async fn look(desk: &Desk, api: &Api) -> Result<bool, agent::AgentError> {
     }
     let mut is_done = true;
     for (name, asked) in all_asked(&desk.store).await? {
-        let waits = waiting.iter().any(|question| question.turn == asked.turn && question.call == asked.call);
+        let waits = waiting.iter().any(|question| asked.asks(question));
         if !waits && !record(desk, api, &name, &asked).await? {
             is_done = false;
         }
@@ -164,12 +172,14 @@ async fn record(desk: &Desk, api: &Api, name: &str, asked: &Asked) -> Result<boo
 
 /// One line: what was decided, and by whom.
 fn decided(steps: &[Step], asked: &Asked) -> String {
-    let answer = steps.iter().rev().find_map(|step| match step {
+    let mut answers = steps.iter().filter_map(|step| match step {
         Step::Answered { call, hash, allowed, scope, why, by } if *call == asked.call && *hash == asked.hash => {
             Some(Answer { allowed: *allowed, scope: *scope, why: why.clone(), by: by.clone() })
         }
         _ => None,
     });
+    // Each time has one.
+    let answer = answers.nth(asked.times.saturating_sub(1));
     answer.map_or_else(|| "No longer needed.".to_owned(), |answer| call::answer_line(&answer))
 }
 
@@ -191,7 +201,7 @@ async fn answer_pressed(desk: &Desk, api: &Api, press: &Press, id: &str, choice:
         Ok(waiting) => waiting,
         Err(error) => return (Some(format!("This could not be read, try again: {error}")), true),
     };
-    let Some(question) = waiting.into_iter().find(|question| is_here(question) && question.id() == id) else {
+    let Some(question) = waiting.into_iter().find(|question| is_here(question) && call::time_of(question) == id) else {
         take_buttons(api, press).await;
         return (Some("This has been decided, or is no longer needed.".to_owned()), false);
     };
@@ -233,7 +243,7 @@ pub(super) async fn replied(desk: &Desk, chat: i64, message: i64, text: &str, us
     let asked = all_asked(&desk.store).await?.into_iter().find(|(_, asked)| (asked.chat, asked.message) == (chat, message));
     let Some((_, asked)) = asked else { return Ok(false) };
     let waiting = questions(&desk.store).await?;
-    let question = waiting.into_iter().find(|question| question.turn == asked.turn && question.call == asked.call);
+    let question = waiting.into_iter().find(|question| asked.asks(question));
     let Some(question) = question else { return Ok(false) };
     let Some(answer) = parse_answer(text, question.rule.is_some()).filter(|_| !text.trim().is_empty()) else { return Ok(false) };
     desk.answer(&question, Answer { by: by(user), ..answer }).await?;

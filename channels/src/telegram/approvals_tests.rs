@@ -54,9 +54,9 @@ async fn a_question_is_asked_answered_by_an_owner_and_recorded() {
     let running = tokio::spawn(outbox::run(desk.clone(), fake.api()));
     let asked = fake.calls("sendMessage", 1).await.remove(0);
     assert_eq!(asked["text"], "<b>shell</b> needs your approval: it writes\ncommand:\n<pre>rm x</pre>");
-    let buttons = json!([[{ "text": "Once", "callback_data": format!("q:{}:o", question.id()) }], [{ "text": "No", "callback_data": format!("q:{}:n", question.id()) }]]);
+    let buttons = json!([[{ "text": "Once", "callback_data": format!("q:{}:o", call::time_of(&question)) }], [{ "text": "No", "callback_data": format!("q:{}:n", call::time_of(&question)) }]]);
     assert_eq!(asked["reply_markup"]["inline_keyboard"], buttons);
-    let yes = format!("q:{}:o", question.id());
+    let yes = format!("q:{}:o", call::time_of(&question));
     pressed(&desk, &fake.api(), &press(&yes), false).await;
     assert_eq!(questions(&desk.store).await.unwrap().len(), 1);
     pressed(&desk, &fake.api(), &press(&yes), true).await;
@@ -84,7 +84,7 @@ async fn an_answer_from_elsewhere_or_by_reply_becomes_a_record_too() {
         let (desk, _state) = desk(State::Loading(0.0));
         let (fake, question) = (server(), asking(&desk, "5", "rm x").await);
         let running = tokio::spawn(outbox::run(desk.clone(), fake.api()));
-        let about = format!("question {} call_1", question.id());
+        let about = format!("question {} call_1", call::time_of(&question));
         while desk.store.outbound_about(CHANNEL, &about).await.unwrap().is_none_or(|row| row.platform_id.is_none()) {
             tokio::task::yield_now().await;
         }
@@ -136,4 +136,32 @@ async fn a_question_that_is_over_before_it_was_asked_is_not_asked() {
     desk.answer(&question, Answer::no("terminal")).await.unwrap();
     assert_eq!(outbox::run(desk.clone(), fake.api()).await, None);
     assert!(fake.asked().is_empty() && desk.store.unsent(CHANNEL).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_a_crash_cut_off_is_asked_about_anew_and_by_no_earlier_press() {
+    let (desk, _state) = desk(State::Loading(0.0));
+    let (fake, question) = (server(), asking(&desk, "5", "rm x").await);
+    let running = tokio::spawn(outbox::run(desk.clone(), fake.api()));
+    fake.calls("sendMessage", 1).await;
+    let earlier = format!("q:{}:o", call::time_of(&question));
+    pressed(&desk, &fake.api(), &press(&earlier), true).await;
+    fake.calls("editMessageText", 1).await;
+    // As a start finds it after the crash.
+    let (call, hash) = (question.call.clone(), question.hash.clone());
+    let again = Step::Asked { call: call.clone(), hash, reason: "it was cut off".into(), until: None, rule: None };
+    for step in [Step::Intent { call }, again] {
+        let body = serde_json::to_value(step).unwrap();
+        desk.store.append(question.turn, &body["kind"].as_str().unwrap().to_owned(), body).await.unwrap();
+    }
+    desk.store.tell_of_change();
+    let asked = fake.calls("sendMessage", 2).await.remove(1);
+    assert!(asked["text"].as_str().unwrap().contains("it was cut off"), "{asked}");
+    // The update of the press comes once more: it was never acknowledged.
+    pressed(&desk, &fake.api(), &press(&earlier), true).await;
+    let [question] = questions(&desk.store).await.unwrap().try_into().unwrap();
+    pressed(&desk, &fake.api(), &press(&format!("q:{}:n", call::time_of(&question))), true).await;
+    let record = fake.calls("editMessageText", 2).await.remove(1);
+    assert!(record["text"].as_str().unwrap().contains("Refused"), "{record}");
+    running.abort();
 }

@@ -118,9 +118,14 @@ fn cut(text: &str, most: usize) -> String {
     }
 }
 
+/// Which question, and which time that it is asked: a press that is told of again after a crash answers no later one.
+pub(super) fn time_of(question: &Question) -> String {
+    format!("{}.{}", question.id(), question.times)
+}
+
 /// The buttons under it: yes in its kinds, and in the last row no.
 pub(super) fn buttons(question: &Question) -> Vec<Vec<(String, String)>> {
-    let button = |text: &str, choice: char| (text.to_owned(), format!("{BUTTON}{}:{choice}", question.id()));
+    let button = |text: &str, choice: char| (text.to_owned(), format!("{BUTTON}{}:{choice}", time_of(question)));
     let mut yes = vec![button("Once", 'o')];
     if question.rule.is_some() {
         yes.extend([button("Session", 's'), button("Always", 'a')]);

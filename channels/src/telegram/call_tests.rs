@@ -49,7 +49,7 @@ fn what_is_too_long_is_counted_and_stands_in_the_file() {
 #[test]
 fn buttons_say_which_question_and_what() {
     let texts = |question: &Question| -> Vec<Vec<(String, String)>> { buttons(question) };
-    let button = |text: &str, choice: char| (text.to_owned(), format!("q:7-3f2a91c4:{choice}"));
+    let button = |text: &str, choice: char| (text.to_owned(), format!("q:7-3f2a91c4.0:{choice}"));
     assert_eq!(texts(&question(json!({}))), [vec![button("Once", 'o')], vec![button("No", 'n')]]);
     let yes = vec![button("Once", 'o'), button("Session", 's'), button("Always", 'a')];
     assert_eq!(texts(&ruled(json!({}))), [yes, vec![button("No", 'n')]]);

@@ -194,15 +194,19 @@ async fn sessions(intake: &Intake, place: Place, current: &str, which: &str, upd
 
 /// Which turn it is about is kept first, so that the same update undoes no other.
 async fn undo(intake: &Intake, session: &str, update: &str) -> Result<String, AgentError> {
-    let store = &intake.desk.store;
-    let Some(turn) = shared::last_turn(store, CHANNEL, session).await? else { return Ok(shared::NOTHING_TO_UNDO.to_owned()) };
-    let key = format!("undo:{session}");
+    let (store, key) = (&intake.desk.store, format!("undo:{session}"));
     let kept = store.setting(CHANNEL, &key).await?;
-    match kept.as_deref().and_then(|kept| kept.split_once(' ')) {
-        Some((by, about)) if by == update && about != turn.id.to_string() => return Ok("taken out of the history".to_owned()),
-        _ => store.set_setting(CHANNEL, &key, Some(format!("{update} {}", turn.id))).await?,
+    let begun = kept.as_deref().and_then(|kept| kept.split_once(' ')).filter(|(by, _)| *by == update).map(|(_, about)| about);
+    let last = shared::last_turn(store, CHANNEL, session).await?;
+    match last.filter(|turn| begun.is_none_or(|about| about == turn.id.to_string())) {
+        Some(turn) => {
+            store.set_setting(CHANNEL, &key, Some(format!("{update} {}", turn.id))).await?;
+            shared::undo(store, &turn, &intake.hooks.undo_files).await
+        }
+        // Cut off in between, it is done already.
+        None if begun.is_some() => Ok("taken out of the history".to_owned()),
+        None => Ok(shared::NOTHING_TO_UNDO.to_owned()),
     }
-    shared::undo(store, &turn, &intake.hooks.undo_files).await
 }
 
 /// `ID once|session|always|no`, or a list.

@@ -6,11 +6,11 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Home, finish};
+use crate::support::{Home, Writes, finish};
 
 /// Lines of `serve` that wait to be looked at.
 const LINES: usize = 1_024;
@@ -43,9 +43,7 @@ pub struct Life {
     model: String,
     pub visits: Arc<AtomicUsize>,
     blow: Blow,
-    /// Changes of the log so far, and the last one.
-    changes: usize,
-    seen: Option<(u64, SystemTime)>,
+    writes: Writes,
     /// When the kill comes, once the log has changed so often.
     due: Option<Instant>,
     /// Blows that were felt.
@@ -65,8 +63,7 @@ impl Life {
             model,
             visits,
             blow,
-            changes: 0,
-            seen: None,
+            writes: Writes::default(),
             due: None,
             felt: 0,
             short: None,
@@ -105,12 +102,7 @@ impl Life {
         std::thread::yield_now();
         match self.blow {
             Blow::Kill(after, later) if self.felt == 0 => {
-                let now = std::fs::metadata(self.home.path("paguro.db-wal")).ok().map(|log| (log.len(), log.modified().unwrap()));
-                if now != self.seen && now.is_some() {
-                    self.seen = now;
-                    self.changes += 1;
-                }
-                if self.changes >= after && self.due.is_none() {
+                if self.writes.look(&self.home) >= after && self.due.is_none() {
                     self.due = Some(Instant::now() + later);
                 }
                 if self.due.is_none_or(|due| Instant::now() < due) {
