@@ -11,6 +11,8 @@ mod demo_model;
 mod disk;
 mod embed;
 mod errors;
+#[cfg(target_os = "linux")]
+mod footprint;
 mod forget;
 #[path = "../../engine/tests/support/mod.rs"]
 mod ggufs;
@@ -31,5 +33,8 @@ mod service;
 mod skills;
 mod support;
 mod telegram;
+mod telegram_markdown;
+mod telegram_people;
+mod telegram_storm;
 mod undo;
 mod workers;
