@@ -11,6 +11,8 @@ mod demo_model;
 mod disk;
 mod embed;
 mod errors;
+#[cfg(target_os = "linux")]
+mod footprint;
 mod forget;
 #[path = "../../engine/tests/support/mod.rs"]
 mod ggufs;
@@ -32,5 +34,8 @@ mod skills;
 mod support;
 mod telegram;
 mod telegram_crown;
+mod telegram_markdown;
+mod telegram_people;
+mod telegram_storm;
 mod undo;
 mod workers;

@@ -264,7 +264,8 @@ impl Api {
         let mut response = timed(self.shared.client.get(url).send()).await?;
         if !response.status().is_success() {
             let status = response.status().as_u16();
-            return Err(result(status, &body(response).await?).err().unwrap_or(ApiError::Server(format!("status {status}"))));
+            let (body, _) = body(response).await?;
+            return Err(result(status, &body).err().unwrap_or(ApiError::Server(format!("status {status}"))));
         }
         let mut bytes = 0;
         while let Some(chunk) = timed(response.chunk()).await? {
@@ -335,18 +336,27 @@ fn parsed<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
 async fn answer(request: RequestBuilder) -> Result<Value, ApiError> {
     let response = request.send().await.map_err(network)?;
     let status = response.status().as_u16();
-    result(status, &body(response).await?)
+    match body(response).await? {
+        (body, None) => result(status, &body),
+        // What was cut off may say all the same that it was done.
+        (body, Some(error)) => result(status, &body).map_err(|_| network(error)),
+    }
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, ApiError> {
+/// What came of an answer, and what ended it early.
+async fn body(mut response: Response) -> Result<(Vec<u8>, Option<reqwest::Error>), ApiError> {
     let mut out = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(network)? {
+    loop {
+        let chunk = match response.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Ok((out, None)),
+            Err(error) => return Ok((out, Some(error))),
+        };
         if out.len() + chunk.len() > ANSWER {
             return Err(ApiError::Server(format!("an answer of more than {ANSWER} bytes")));
         }
         out.extend_from_slice(&chunk);
     }
-    Ok(out)
 }
 
 /// A file may take as long as it takes, as long as something comes.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 /// The wait where Telegram says "too many requests" and not for how long.
@@ -121,7 +121,9 @@ const LONG: &[&str] = &["message is too long", "message_too_long", "text is too 
 /// # Errors
 /// See [`ApiError`].
 pub(super) fn result(status: u16, body: &[u8]) -> Result<Value, ApiError> {
-    let Ok(Value::Object(mut answer)) = serde_json::from_slice::<Value>(body) else { return Err(without_words(status)) };
+    let Ok(Value::Object(mut answer)) = serde_json::from_slice::<Value>(body) else {
+        return cut_off(status, body).ok_or_else(|| without_words(status));
+    };
     if answer.get("ok") == Some(&Value::Bool(true)) {
         return answer.remove("result").ok_or_else(|| ApiError::Server("an answer without a result".into()));
     }
@@ -136,6 +138,15 @@ pub(super) fn result(status: u16, body: &[u8]) -> Result<Value, ApiError> {
         return Err(flood(wait.or_else(|| seconds_in(&description))));
     }
     Err(sorted(code, description))
+}
+
+/// What the beginning of an answer says of a message that was sent: sent again, it would be there twice.
+fn cut_off(status: u16, body: &[u8]) -> Option<Value> {
+    let text = String::from_utf8_lossy(body);
+    let (_, rest) = text.strip_prefix(r#"{"ok":true,"#).filter(|_| status == 200)?.split_once(r#""message_id":"#)?;
+    // A number with nothing behind it may be cut, too.
+    let (number, _) = rest.split_once([',', '}'])?;
+    Some(json!({ "message_id": number.trim().parse::<i64>().ok()? }))
 }
 
 fn flood(seconds: Option<u64>) -> ApiError {
@@ -259,6 +270,8 @@ mod tests {
         check(504, "", &ApiError::Server("status 504 without Telegram's words".into()));
         check(200, r#"{"ok":true}"#, &ApiError::Server("an answer without a result".into()));
         check(401, "", &ApiError::Unauthorized);
-        assert_eq!(result(200, br#"{"ok":true,"result":[1]}"#), Ok(serde_json::json!([1])));
+        assert_eq!(result(200, br#"{"ok":true,"result":[1]}"#), Ok(json!([1])));
+        assert_eq!(result(200, br#"{"ok":true,"result":{"message_id":17,"te"#), Ok(json!({ "message_id": 17 })));
+        check(200, r#"{"ok":true,"result":{"message_id":17"#, &ApiError::Server("status 200 without Telegram's words".into()));
     }
 }
