@@ -54,7 +54,7 @@ pub enum Command {
     /// What runs at a time, by itself
     #[command(subcommand)]
     Job(JobCommand),
-    /// The always-on process: runs jobs, and goes on with what was cut off
+    /// The always-on process: Telegram, the socket for the other commands, jobs, and what was cut off
     Serve(ServeArgs),
     /// Have the system run `serve`: systemd, or launchd on macOS
     #[command(subcommand)]
