@@ -4,6 +4,7 @@ mod bot;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -38,14 +39,25 @@ async fn init() -> Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut out = match options.open(&file) {
         Ok(out) => out,
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(BadInput(format!("{} is there already; edit it, or move it away first", file.display())).into());
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return again(&file).await,
         Err(e) => return Err(e).with_context(|| format!("{} cannot be written", file.display())),
     };
     out.write_all(TEMPLATE.as_bytes()).with_context(|| format!("{} cannot be written", file.display()))?;
     say!("wrote {}; every key in it shows its default", file.display());
-    bot::ask(&Context::read()?).await
+    if !bot::ask(&Context::read()?).await? {
+        say!("next: `paguro model pull NAME --use` for a model, `paguro chat` to talk");
+    }
+    Ok(())
+}
+
+/// A file that is there stays as it is, but a bot that it has none of can be added.
+async fn again(file: &Path) -> Result<()> {
+    let there = || BadInput(format!("{} is there already; edit it, or move it away first", file.display()));
+    let context = Context::read()?;
+    if context.config.telegram.is_configured() || !bot::ask(&context).await? {
+        return Err(there().into());
+    }
+    Ok(())
 }
 
 fn check() -> Result<()> {

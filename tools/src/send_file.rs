@@ -76,7 +76,7 @@ impl Tool for SendFile {
             // The same call sends it once, however often it runs.
             let about = format!("file {}", copy.display());
             let text = caption.unwrap_or_default();
-            self.store.say(&context.channel, &context.session, text, Some(&about)).await.map_err(|error| fail(error.to_string()))?;
+            self.store.say(&context.channel, &context.session, &text, Some(&about)).await.map_err(|error| fail(error.to_string()))?;
             Ok(format!("{path} is on its way ({})", copied.text).into())
         })
     }

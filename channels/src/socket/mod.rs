@@ -1,8 +1,7 @@
 //! The local socket: one process has the model, and whoever may use its home uses that model.
 //!
 //! A connection is one request, one JSON object on one line, and its answers, one JSON object a line. A turn's answers are the events
-//! of `--format jsonl`, between [`Reply`]s. There is no password: the socket's file is for its owner alone (mode 0600), and its
-//! folder is too.
+//! of `--format jsonl`, between [`Reply`]s. There is no password: the socket's file is for its owner alone (mode 0600).
 
 mod client;
 mod place;

@@ -46,7 +46,7 @@ impl Listener {
             _ => {}
         }
         let (name, open) = short(folder)?;
-        // Between these two calls the folder's own mode (0700) keeps others out.
+        // Between these two calls the file has what the umask leaves, and connecting takes the right to write.
         let listener = UnixListener::bind(&name)?;
         fs::set_permissions(&file, Permissions::from_mode(0o600))?;
         Ok(Self { listener, file, _folder: open })

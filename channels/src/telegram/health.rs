@@ -41,6 +41,7 @@ impl Reporter {
         let mut is_new = false;
         self.health.send_if_modified(|health| {
             health.errors += errors;
+            health.is_well = errors == 0;
             is_new = health.state != state;
             if is_new {
                 (health.state, health.since) = (state.to_owned(), Instant::now());

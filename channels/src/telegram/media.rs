@@ -51,7 +51,7 @@ pub(super) async fn fetch(api: &Api, shelf: &Shelf, session: &str, message: i64,
             Err(error) => break error.to_string(),
         }
     };
-    tracing::warn!(message, "a file was not fetched: {why}");
+    tracing::warn!(of = message, "a file was not fetched: {why}");
     told(attached, &format!("it could not be fetched: {}", one_line(&why)))
 }
 

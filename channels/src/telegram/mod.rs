@@ -90,6 +90,7 @@ pub async fn run(desk: Desk, mut settings: watch::Receiver<Settings>, health: wa
         let now = settings.borrow_and_update().clone();
         tokio::select! {
             ended = hold(&desk, &now, &settings, &health, &hooks) => match ended {
+                Err(TelegramError::Stopped) => return TelegramError::Stopped,
                 Err(error) => {
                     health.trouble(&error.to_string());
                     return error;

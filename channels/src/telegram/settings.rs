@@ -113,6 +113,8 @@ pub struct Hooks {
 pub struct Health {
     /// One line.
     pub state: String,
+    /// Whether that is as it should be.
+    pub is_well: bool,
     /// Since when it is so.
     pub since: Instant,
     /// When the last update came.
@@ -125,7 +127,7 @@ impl Health {
     /// The state of a channel that begins.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: "starting".to_owned(), since: Instant::now(), last_update: None, errors: 0 }
+        Self { state: "starting".to_owned(), is_well: true, since: Instant::now(), last_update: None, errors: 0 }
     }
 }
 

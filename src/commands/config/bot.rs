@@ -21,13 +21,10 @@ const TOKEN_FILE: &str = "telegram.token";
 /// How often a wrong answer may be given.
 const TRIES: usize = 3;
 
-/// Asks on a terminal, or takes the first two lines of what is piped. No answer means no bot.
-pub async fn ask(context: &Context) -> Result<()> {
+/// Asks on a terminal, or takes the first two lines of what is piped. No answer means no bot; whether there is one now.
+pub async fn ask(context: &Context) -> Result<bool> {
     let asks = std::io::stdin().is_terminal();
-    let Some((token, api, name)) = token(context, asks).await? else {
-        say!("next: `paguro model pull NAME --use` for a model, `paguro chat` to talk");
-        return Ok(());
-    };
+    let Some((token, api, name)) = token(context, asks).await? else { return Ok(false) };
     let owner = owner(&api, &name, asks).await?;
     keep(&context.home.data.join(TOKEN_FILE), &token)?;
     configure::write(&context.home.config, |document| {
@@ -42,7 +39,7 @@ pub async fn ask(context: &Context) -> Result<()> {
         Some(_) => say!("next: `paguro serve`, and write to @{} on Telegram", visible(&name)),
         None => say!("next: `paguro serve`; it shows a code here that lets you in when you send it to @{}", visible(&name)),
     }
-    Ok(())
+    Ok(true)
 }
 
 /// A token that Telegram takes, with the bot's name; `None`: there is to be no bot.

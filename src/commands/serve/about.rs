@@ -43,10 +43,14 @@ impl About {
         };
         let telegram = self.telegram.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let telegram = telegram.map(|health| {
-            let Health { state, errors, last_update, .. } = &*health.borrow();
+            let Health { state, is_well, errors, last_update, .. } = &*health.borrow();
             let last = last_update.map(|at| format!("; last update {} s ago", at.elapsed().as_secs())).unwrap_or_default();
-            let errors = if *errors == 0 { String::new() } else { format!("; {errors} errors since the start") };
-            Channel { name: "telegram".to_owned(), ok: true, says: format!("{state}{last}{errors}") }
+            let errors = match errors {
+                0 => String::new(),
+                1 => "; one error since the start".to_owned(),
+                errors => format!("; {errors} errors since the start"),
+            };
+            Channel { name: "telegram".to_owned(), ok: *is_well, says: format!("{state}{last}{errors}") }
         });
         Ok(Status {
             uptime_s: self.started.elapsed().as_secs(),

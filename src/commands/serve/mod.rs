@@ -72,7 +72,7 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode> {
         keep_rule: Arc::new(parts::keep_rule(&reload.context)),
     };
     let mut beside = JoinSet::new();
-    let planned = parts::plan(options.clone()).await.ok().map(|plan| plan.needs());
+    let planned = parts::plan(options.clone()).await.ok().map(|plan| plan.needs()).filter(|bytes| *bytes > 0);
     let about = Arc::new(About::new(planned));
     let socket = tokio::spawn(socket::serve(listener, desk.clone(), hooks::hooks(&reload.context, &desk, &about)?));
     let telegram = Telegram::start(&reload.context, &desk, &about, &mut beside)?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use channels::Desk;
 use channels::telegram::{Group, Health, Hooks, Settings, TelegramError, Webhook, When};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::about::About;
 use crate::commands::{chat, job, why};
@@ -19,13 +19,13 @@ use crate::{secrets, status};
 
 /// The channel, if a token is configured.
 pub struct Telegram {
-    settings: Option<watch::Sender<Settings>>,
+    running: Option<(watch::Sender<Settings>, AbortHandle)>,
 }
 
 impl Telegram {
     /// Begins it beside the turns, if there is a token.
     pub fn start(context: &Context, desk: &Desk, about: &Arc<About>, beside: &mut JoinSet<()>) -> Result<Self> {
-        let mut telegram = Self { settings: None };
+        let mut telegram = Self { running: None };
         telegram.renew(context, desk, about, beside)?;
         Ok(telegram)
     }
@@ -36,7 +36,8 @@ impl Telegram {
             // One that runs goes on until the next start: who takes the token away has stopped wanting answers, not losing messages.
             return Ok(());
         };
-        if let Some(settings) = &self.settings {
+        // One that has ended, by a wrong token, begins again.
+        if let Some((settings, _)) = self.running.as_ref().filter(|(_, task)| !task.is_finished()) {
             settings.send_if_modified(|old| {
                 *old != new && {
                     *old = new;
@@ -46,17 +47,17 @@ impl Telegram {
             return Ok(());
         }
         let (sender, receiver) = watch::channel(new);
-        self.settings = Some(sender);
         let health = watch::Sender::new(Health::new());
         about.telegram(health.subscribe());
         let (desk, hooks) = (desk.clone(), hooks(context, desk, about)?);
-        beside.spawn(async move {
+        let task = beside.spawn(async move {
             let error = channels::telegram::run(desk, receiver, health, hooks).await;
             match error {
                 TelegramError::Stopped => tracing::info!("telegram: {error}"),
                 error => tracing::error!("telegram: {error}; everything else goes on"),
             }
         });
+        self.running = Some((sender, task));
         Ok(())
     }
 }

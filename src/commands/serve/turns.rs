@@ -180,7 +180,7 @@ impl Serving {
         };
         self.resting.insert(turn.id);
         if self.told.get(&turn.id) != Some(&line) {
-            span.in_scope(|| tracing::warn!("{}", visible(&line.replace('\n', " "))));
+            span.in_scope(|| tracing::info!("{}", visible(&line.replace('\n', " "))));
             self.told.insert(turn.id, line);
         }
         Ok(())
