@@ -107,6 +107,11 @@ impl Live {
         self.turns.changed.send_replace(());
     }
 
+    /// Whether the turn waits, and has not gone on since.
+    pub(crate) fn rests(&self, turn: i64) -> bool {
+        locked(&self.turns.by_id).get(&turn).is_some_and(|shown| !locked(&shown.said).runs)
+    }
+
     /// The turn has ended, with `last` as its last event and `outbound` as the message that goes out. Those who follow read to the end.
     pub fn end(&self, turn: i64, last: Event, outbound: Option<i64>) {
         let shown = locked(&self.turns.by_id).remove(&turn);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::bot::{Bot, Call, Fault, Message, Moment, What};
+use super::bot::{Bot, Call, Fault, Message, Moment, State, What};
 use super::support::{Home, Writes};
 
 /// The owners' chats.
@@ -201,6 +201,7 @@ impl Life {
             self.bot.says(chat, "bye");
             self.bot.wait_for(chat, "You said: bye");
         }
+        self.bot.wait_until(|state| are_recorded(state, kill.is_some()), "record of each decision");
         self.stop();
         kill
     }
@@ -296,6 +297,13 @@ fn approve(bot: &Bot, log: &Path) {
     }
 }
 
+/// Whether the questions have become records. Of one that the kill has doubled nothing is known.
+fn are_recorded(state: &State, was_killed: bool) -> bool {
+    let asked: Vec<&Message> = state.sent_to(ANN).into_iter().filter(|message| message.versions[0].contains(COMMAND)).collect();
+    let open = asked.iter().filter(|message| !message.buttons().is_empty()).count();
+    asked.len() <= 1 + usize::from(was_killed) && (open == 0 || open < asked.len())
+}
+
 /// Everything is done, and done once.
 fn check(life: &Life, kill: Option<&Kill>) {
     let nothing = Kill::default();
@@ -348,10 +356,7 @@ fn check(life: &Life, kill: Option<&Kill>) {
     }
     assert_eq!(std::fs::read_to_string(life.home.path("workspace/log")).unwrap(), "x\n");
     assert_eq!(life.json(&["approvals"])["approvals"], json!([]));
-    let asked = life.bot.sent().into_iter().filter(|message| message.versions[0].contains(COMMAND));
-    let (open, all) = asked.fold((0, 0), |(open, all), message| (open + usize::from(!message.buttons().is_empty()), all + 1));
-    // What was sent twice, nothing is known of.
-    assert!(all <= if kill.is_some() { 2 } else { 1 } && (open == 0 || kill.is_some() && open < all), "{open} of {all} questions are open");
+    assert!(life.bot.look(|state| are_recorded(state, kill.is_some())));
     assert_eq!(life.bot.violations(), [""; 0]);
     let told = std::fs::read_to_string(life.home.path("stderr")).unwrap();
     assert!(!told.contains("panicked"), "{told}");
@@ -381,7 +386,7 @@ fn lives(blow: impl Fn(usize) -> Blow + Sync) -> usize {
             if well.is_err() {
                 locked(&wrong).push(index);
                 let told = std::fs::read_to_string(life.home.path("stderr")).unwrap_or_default();
-                eprintln!("{told}\n{}", life.bot.look(super::bot::State::seen));
+                eprintln!("{told}\n{}", life.bot.look(State::seen));
             }
             let fate = if well.is_ok() { "well" } else { "WRONG" };
             let call = kill.as_ref().and_then(|kill| kill.call.as_ref()).map(|call| (call.number, call.method.clone()));

@@ -256,9 +256,9 @@ impl Turn {
                 },
                 _ = look.tick(), if runs && !self.is_blocked => self.look(&mut showing).await,
                 _ = live.changed() => runs = self.runs(),
-                // One that rests may be ended by somebody else.
+                // One that rests may be ended by somebody else. One that has ended by itself has a last event, which says how.
                 _ = journal.changed(), if !runs => {
-                    if self.has_ended().await {
+                    if self.has_ended().await && self.desk.live.rests(self.running.turn) {
                         return self.ended("stopped").await;
                     }
                 }
