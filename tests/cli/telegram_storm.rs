@@ -130,7 +130,7 @@ fn a_storm_loses_nothing() {
     for id in 1..=CHATS - GROUPS {
         bot.user(id, "Anna");
     }
-    let mut home = Home::new();
+    let home = Home::new();
     home.file("telegram.token", &bot.token);
     let mut text = format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\nowners = [{}]\n", bot.url, private.join(", "));
     for id in CHATS - GROUPS + 1..=CHATS {
@@ -172,15 +172,16 @@ fn a_storm_loses_nothing() {
         let home = match dice.below(4) {
             0 => run.end("-TERM").0,
             1 | 2 => {
+                let home = run.end("-KILL").0;
                 kills.push(Instant::now());
-                run.end("-KILL").0
+                home
             }
             _ => continue,
         };
         run = Run::start(home, SCRIPT);
     }
     bot.wait_until(|state| answered(state, &wanted) == messages, "answer to every message");
-    run.end("-TERM");
+    let (home, _) = run.end("-TERM");
 
     for (chat, wanted) in &wanted {
         // The first of each, in their order.
@@ -199,7 +200,9 @@ fn a_storm_loses_nothing() {
         let Some(earlier) = first.insert((call.chat().unwrap(), call.params["text"].as_str().unwrap()), call.at) else { continue };
         doubled += 1;
         let killed = kills.iter().any(|kill| earlier <= *kill && *kill <= call.at && *kill - earlier < UNDER_WAY);
-        assert!(killed, "sent twice without a kill between: {}", call.params);
+        let (apart, log) = (call.at - earlier, std::fs::read_to_string(home.path("storm.log")).unwrap());
+        let warned: Vec<&str> = log.lines().filter(|line| line.contains("WARN") || line.contains("rror")).collect();
+        assert!(killed, "sent twice in {apart:?} without a kill between: {}\n{}", call.params, warned.join("\n"));
     }
     let mut violations = bot.violations();
     let strict = violations.len();
