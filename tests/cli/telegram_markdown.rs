@@ -86,7 +86,7 @@ impl Reply {
                 let deep = "> ".repeat(12) + &"- ".repeat(6);
                 format!("{deep}{}\n\n***__~~{}~~__***\n\n---", self.words(3), self.word())
             }
-            _ => format!("{}  \n{} <https://{}>", self.words(20), self.words(20), self.has("localhost")),
+            _ => format!("{}  \n{} <{}://{}>", self.words(20), self.words(20), self.has("https"), self.has("localhost")),
         };
         if kind == 7 {
             // The number in it stands before the last three words.

@@ -80,7 +80,6 @@ fn files_arrive_under_harmless_names() {
         bot.post(&Post { chat: OWNER, text, file: Some(("document", name, name.as_bytes())), album: Some("77"), ..Post::default() });
     }
     told.push(next(&bot, OWNER, 8).text);
-    eprintln!("{told:#?}");
     let (home, _) = run.end("-TERM");
     assert_eq!(bot.texts(OWNER).len(), 9, "{:#?}", bot.texts(OWNER));
     let found = files(home.folder.path());
@@ -131,7 +130,6 @@ fn groups_hear_when_they_call_and_guests_may_little() {
     bot.presses(OWNER, open, asked.id, "Once");
     next(&bot, open, 3);
     let sessions = run.home.run(&["session", "list"]).stdout;
-    eprintln!("{:#?}\n{:#?}\n{sessions}", bot.texts(quiet), bot.texts(open));
     run.end("-TERM");
     assert!(bot.texts(GUEST).is_empty() && bot.texts(other).is_empty());
     let (said, topics) = (bot.texts(quiet), bot.sent());
@@ -182,9 +180,6 @@ fn commands_say_something_sensible() {
     for command in commands {
         talk.push((command, answer(&bot, command)));
     }
-    for (command, text) in &talk {
-        eprintln!(">>> {command}\n{text}\n");
-    }
     let said = |command: &str| talk.iter().find(|(other, _)| *other == command).unwrap().1.as_str();
     assert!(said("/help").contains("/undo") && said("/sessions").contains("* ") && said("/stop").contains("nothing runs"));
     assert!(said("/memory tea").contains("tea at four") && said("/nonsense").contains("/help"));
@@ -219,15 +214,16 @@ fn stops_and_second_thoughts() {
             },
             "stopped",
         );
-        eprintln!("{what:#?}");
+        assert!(what[0].starts_with("one"), "{what:#?}");
     }
     // Corrected before its turn begins.
-    let before = bot.texts(OWNER).len();
     bot.says(OWNER, "slow");
     let second = bot.says(OWNER, "teh third");
     bot.edits(OWNER, second.message, "the third");
     bot.wait_for(OWNER, "You said: the third");
-    eprintln!("{:#?}", &bot.texts(OWNER)[before..]);
+    let of =
+        |state: &str| bot.calls().iter().filter(|call| call.method == "sendMessage" && call.params.to_string().contains(state)).count();
+    assert_eq!((of("sixteen"), of("the third")), (1, 1), "{:#?}", bot.calls());
     assert!(!bot.texts(OWNER).iter().any(|text| text.contains("teh third")));
     run.end("-TERM");
     assert!(bot.violations().is_empty() && bot.oddities().is_empty(), "{:#?} {:#?}", bot.violations(), bot.oddities());

@@ -121,16 +121,15 @@ fn answered(state: &State, wanted: &HashMap<i64, Vec<String>>) -> usize {
     wanted.iter().map(of_chat).sum()
 }
 
-#[test]
-fn a_storm_loses_nothing() {
-    let messages: usize = std::env::var("PAGURO_STORM_MESSAGES").map_or(200, |number| number.parse().unwrap());
+/// A bot with its chats, and a home in which all in them may speak.
+fn scene(messages: usize) -> (Bot, Home) {
     let mut bot = Bot::start();
     bot.patience = Duration::from_secs(60 + messages as u64 / 4);
     let private: Vec<String> = (1..=CHATS - GROUPS).map(|id| id.to_string()).collect();
     for id in 1..=CHATS - GROUPS {
         bot.user(id, "Anna");
     }
-    let mut home = Home::new();
+    let home = Home::new();
     home.file("telegram.token", &bot.token);
     let mut text = format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\nowners = [{}]\n", bot.url, private.join(", "));
     for id in CHATS - GROUPS + 1..=CHATS {
@@ -138,7 +137,39 @@ fn a_storm_loses_nothing() {
         text += &format!("[[telegram.groups]]\nid = {}\nwhen = \"always\"\n", chat(id));
     }
     home.file("paguro.toml", text);
+    (bot, home)
+}
 
+/// Every chat has its answers in their order; how many came twice, which only a kill may cause.
+fn check(bot: &Bot, home: &Home, wanted: &HashMap<i64, Vec<String>>, kills: &[Instant]) -> usize {
+    for (chat, wanted) in wanted {
+        // The first of each, in their order.
+        let mut got: Vec<String> = Vec::new();
+        for text in bot.texts(*chat) {
+            if !got.contains(&text) {
+                got.push(text);
+            }
+        }
+        assert_eq!(&got, wanted, "chat {chat}");
+    }
+    let calls = bot.calls();
+    let mut first: HashMap<(i64, &str), Instant> = HashMap::new();
+    let mut doubled = 0;
+    for call in calls.iter().filter(|call| call.method == "sendMessage" && call.status == Some(200)) {
+        let Some(earlier) = first.insert((call.chat().unwrap(), call.params["text"].as_str().unwrap()), call.at) else { continue };
+        doubled += 1;
+        let killed = kills.iter().any(|kill| earlier <= *kill && *kill <= call.at && *kill - earlier < UNDER_WAY);
+        let (apart, log) = (call.at - earlier, std::fs::read_to_string(home.path("storm.log")).unwrap());
+        let warned: Vec<&str> = log.lines().filter(|line| line.contains("WARN") || line.contains("rror")).collect();
+        assert!(killed, "sent twice in {apart:?} without a kill between: {}\n{}", call.params, warned.join("\n"));
+    }
+    doubled
+}
+
+#[test]
+fn a_storm_loses_nothing() {
+    let messages: usize = std::env::var("PAGURO_STORM_MESSAGES").map_or(200, |number| number.parse().unwrap());
+    let (bot, home) = scene(messages);
     let mut dice = Dice(6);
     let mut wanted: HashMap<i64, Vec<String>> = HashMap::new();
     let mut updates = Vec::new();
@@ -172,35 +203,18 @@ fn a_storm_loses_nothing() {
         let home = match dice.below(4) {
             0 => run.end("-TERM").0,
             1 | 2 => {
+                let home = run.end("-KILL").0;
                 kills.push(Instant::now());
-                run.end("-KILL").0
+                home
             }
             _ => continue,
         };
         run = Run::start(home, SCRIPT);
     }
     bot.wait_until(|state| answered(state, &wanted) == messages, "answer to every message");
-    run.end("-TERM");
+    let (home, _) = run.end("-TERM");
 
-    for (chat, wanted) in &wanted {
-        // The first of each, in their order.
-        let mut got: Vec<String> = Vec::new();
-        for text in bot.texts(*chat) {
-            if !got.contains(&text) {
-                got.push(text);
-            }
-        }
-        assert_eq!(&got, wanted, "chat {chat}");
-    }
-    let calls = bot.calls();
-    let mut first: HashMap<(i64, &str), Instant> = HashMap::new();
-    let mut doubled = 0;
-    for call in calls.iter().filter(|call| call.method == "sendMessage" && call.status == Some(200)) {
-        let Some(earlier) = first.insert((call.chat().unwrap(), call.params["text"].as_str().unwrap()), call.at) else { continue };
-        doubled += 1;
-        let killed = kills.iter().any(|kill| earlier <= *kill && *kill <= call.at && *kill - earlier < UNDER_WAY);
-        assert!(killed, "sent twice without a kill between: {}", call.params);
-    }
+    let doubled = check(&bot, &home, &wanted, &kills);
     let mut violations = bot.violations();
     let strict = violations.len();
     // Telegram does not say whether a chat or the bot is to wait: some others learn it for themselves.

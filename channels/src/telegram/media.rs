@@ -68,7 +68,12 @@ async fn try_fetch(api: &Api, shelf: &Shelf, folder: &str, name: &str, id: &str)
     let found = api.call_raw("getFile", &json!({ "file_id": id })).await?;
     let Some(path) = found["file_path"].as_str() else { return Err(ApiError::Refused("it can no longer be had".into()).into()) };
     let mut file = create(&shelf.workspace, folder, name).await?;
-    api.download(path, &mut file, shelf.most).await?;
+    if let Err(error) = api.download(path, &mut file, shelf.most).await {
+        // The beginning of a file is not that file.
+        drop(file);
+        fs::remove_file(shelf.workspace.join(folder).join(name)).await?;
+        return Err(error.into());
+    }
     Ok(file.sync_all().await?)
 }
 
@@ -159,7 +164,7 @@ fn what(media: Media) -> &'static str {
 fn told(attached: &Attached, where_to: &str) -> String {
     let file = &attached.file;
     let mut out = what(attached.what).to_owned();
-    if let (Media::Document | Media::Audio, Some(name)) = (attached.what, &file.file_name) {
+    if let (Media::Document | Media::Audio, Some(name)) = (attached.what, file.file_name.as_ref().filter(|name| !name.trim().is_empty())) {
         out += &format!(" {}", one_line(name));
     }
     if let (Some(width), Some(height)) = (file.width, file.height) {

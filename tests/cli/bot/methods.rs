@@ -337,7 +337,8 @@ fn answer_query(state: &mut State, params: Params<'_>) -> Outcome {
 
 /// Where a file is fetched: its number is in the path.
 pub fn file_path(id: &str, file: &Upload) -> String {
-    let extension = file.name.rsplit_once('.').map(|(_, extension)| format!(".{extension}")).unwrap_or_default();
+    let harmless = |extension: &str| extension.chars().filter(char::is_ascii_alphanumeric).take(8).collect::<String>();
+    let extension = file.name.rsplit_once('.').map(|(_, extension)| format!(".{}", harmless(extension))).unwrap_or_default();
     format!("documents/{id}{extension}")
 }
 
