@@ -152,7 +152,8 @@ async fn a_call_that_a_crash_cut_off_is_asked_about_anew_and_by_no_earlier_press
     let again = Step::Asked { call: call.clone(), hash, reason: "it was cut off".into(), until: None, rule: None };
     for step in [Step::Intent { call }, again] {
         let body = serde_json::to_value(step).unwrap();
-        desk.store.append(question.turn, &body["kind"].as_str().unwrap().to_owned(), body).await.unwrap();
+        let kind = body["kind"].as_str().unwrap().to_owned();
+        desk.store.append(question.turn, &kind, body).await.unwrap();
     }
     desk.store.tell_of_change();
     let asked = fake.calls("sendMessage", 2).await.remove(1);
