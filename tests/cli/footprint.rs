@@ -33,7 +33,7 @@ fn serve(bot: &Bot) -> (Run, Duration) {
     let start = Instant::now();
     let run = Run::start(home, SCRIPT);
     let socket = run.home.path("paguro.sock");
-    while !exchange(&socket, &json!({ "request": "health" })).is_some_and(|answers| !answers.is_empty()) {
+    while exchange(&socket, &json!({ "request": "health" })).is_none_or(|answers| answers.is_empty()) {
         assert!(start.elapsed() < Duration::from_secs(20), "no health");
         std::thread::sleep(Duration::from_millis(1));
     }

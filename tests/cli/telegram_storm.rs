@@ -2,6 +2,8 @@
 //!
 //! `PAGURO_STORM_MESSAGES` says how many messages there are; without it a number that suits every run.
 
+#![allow(clippy::print_stderr, reason = "what the program said is told where a test fails")]
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::process::{Child, Command};
