@@ -28,6 +28,9 @@ const COMMAND: &str = "echo x >> log; sleep 0.2; echo logged";
 /// Points left out between two that are tried in an ordinary run. Odd: every second one is of the other kind.
 const STEP: usize = 21;
 
+/// Lives of one test, unless `PAGURO_CROWN_STEP` asks for more.
+const LIVES: usize = 12;
+
 /// Lives at once: each waits most of its time.
 const AT_ONCE: usize = 2;
 
@@ -370,10 +373,12 @@ fn number(variable: &str) -> Option<usize> {
 /// Lives with one blow after the other, until one is over before its blow; how many kills there were.
 fn lives(blow: impl Fn(usize) -> Blow + Sync) -> usize {
     let step = number("PAGURO_CROWN_STEP").unwrap_or(STEP);
+    let most = number("PAGURO_CROWN_STEP").map_or(LIVES, |_| usize::MAX);
+    let begun = AtomicUsize::new(0);
     let next = AtomicUsize::new(number("PAGURO_CROWN_FROM").unwrap_or(1));
     let (over, felt, wrong) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
-        while !over.load(Ordering::SeqCst) {
+        while !over.load(Ordering::SeqCst) && begun.fetch_add(1, Ordering::SeqCst) < most {
             let index = next.fetch_add(step, Ordering::SeqCst);
             let (start, life) = (Instant::now(), Life::new(blow(index)));
             let mut kill = None;
