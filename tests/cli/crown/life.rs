@@ -231,7 +231,10 @@ impl Life {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let reader = std::thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
         let started = Instant::now();
-        let number = |line: &str| line.split_whitespace().skip_while(|word| *word != "turn").nth(1)?.parse::<i64>().ok();
+        let number = |line: &str| {
+            let after = line.split_once("turn{id=").or_else(|| line.split_once("began turn "))?.1;
+            after.split(|c: char| !c.is_ascii_digit()).next()?.parse::<i64>().ok()
+        };
         let (mut told, mut stopped, mut ended) = (Vec::new(), false, None);
         while ended.is_none() && (job_to_come || !open.is_empty()) {
             assert!(started.elapsed() < PATIENCE, "{open:?} {told:#?}");
