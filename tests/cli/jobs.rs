@@ -172,7 +172,7 @@ fn a_job_cut_off_goes_on_as_one_turn() {
     let quick = [json!({"when": "^look at the disk", "text": "it is nearly full"}), no()];
     let mut serve = Serve::start(&home, &quick);
     let turn = began.rsplit(' ').next().unwrap();
-    serve.wait_for(&format!("turn {turn} of job/job-disk done"));
+    serve.wait_for(&format!("turn{{id={turn} channel=\"job\" session=\"job-disk\"}}"));
     serve.stop();
     assert_eq!(turns(&home, "job-disk").len(), 1);
     let told = untold(&home, &quick);
@@ -187,7 +187,7 @@ fn every_run_begins_anew_and_none_overlaps() {
     let mut serve = Serve::start(&home, &script);
     for _ in 0..2 {
         serve.wait_for("job count: began turn");
-        serve.wait_for("of job/job-count done");
+        serve.wait_for("session=\"job-count\"");
     }
     serve.stop();
     let prompts = prompts(&home, "job-count");
@@ -224,12 +224,12 @@ fn a_heartbeat_speaks_only_when_there_is_something_to_say() {
     assert_eq!(serve.stop().iter().filter(|line| line.contains("began")).count(), 0);
     home.file("HEARTBEAT.md", "- is the disk full?\n");
     let mut serve = Serve::start(&home, &script);
-    serve.wait_for("of job/job-heartbeat done");
+    serve.wait_for("session=\"job-heartbeat\"");
     serve.stop();
     assert!(!untold(&home, &script).contains("from job-heartbeat"), "silence is silent");
     home.file("HEARTBEAT.md", "- is the milk sour?\n");
     let mut serve = Serve::start(&home, &script);
-    serve.wait_for("of job/job-heartbeat done");
+    serve.wait_for("session=\"job-heartbeat\"");
     serve.stop();
     let told = untold(&home, &script);
     assert!(told.contains("from job-heartbeat:\n") && told.contains("The milk is sour."), "{told}");
@@ -245,13 +245,13 @@ fn a_job_that_needs_an_approval_waits_and_holds_up_nobody() {
         json!({"when": "^look", "text": "all is well"}),
     ];
     let mut serve = Serve::start(&home, &script);
-    let waits = serve.wait_for("waits for an approval");
-    assert!(waits.contains("of job/job-clean") && waits.contains("touch cleaned"), "{waits}");
-    serve.wait_for("of job/job-look done");
+    let waits = serve.wait_for("waits for the approval");
+    assert!(waits.contains("session=\"job-clean\"") && waits.contains("of shell"), "{waits}");
+    serve.wait_for("session=\"job-look\"");
     assert!(serve.stop().iter().all(|line| !line.contains("waits")), "it is told once");
     assert!(!home.path("workspace/cleaned").exists());
     let mut serve = Serve::start(&home, &script);
-    serve.wait_for("waits for an approval");
+    serve.wait_for("waits for the approval");
     serve.stop();
 }
 

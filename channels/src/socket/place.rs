@@ -63,12 +63,18 @@ impl Drop for Listener {
 /// A connection to the process that has the home `folder`; `None`: there is none.
 pub(super) async fn connect(folder: &Path) -> io::Result<Option<UnixStream>> {
     let (name, _open) = match short(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if is_nobody(&error) => return Ok(None),
         short => short?,
     };
     match UnixStream::connect(&name).await {
         Ok(stream) => Ok(Some(stream)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) if is_nobody(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether nobody serves there; a home that is no folder is the database's to refuse.
+fn is_nobody(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | ConnectionRefused | NotADirectory)
 }

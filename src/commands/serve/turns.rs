@@ -77,7 +77,7 @@ impl Serving {
                 }
                 Err(error) => {
                     self.store.enable_job(&job.name, false, None).await?;
-                    tracing::error!(job = job.name, "paused: {}", visible(&error.0));
+                    tracing::error!("job {} is paused: {}", job.name, visible(&error.0));
                 }
             }
         }
@@ -119,7 +119,9 @@ impl Serving {
 
     /// Lets what runs finish for a while, and parks the rest: the model stops within a token and tools are killed; the next start goes on.
     pub async fn park(&mut self, patience: Duration) -> Result<()> {
-        let deadline = tokio::time::Instant::now() + patience;
+        // Nobody waits for a job.
+        let waited_for = self.turns.values().any(|turn| turn.channel != JOB_CHANNEL);
+        let deadline = tokio::time::Instant::now() + if waited_for { patience } else { Duration::ZERO };
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.running.join_next_with_id()).await {
             self.ended(ended)?;
         }
@@ -216,5 +218,5 @@ fn tell_fired(job: &JobRow, start: &Start, fired: Fired) {
         (Fired::Overlap, _) => "left out: its last run is not finished".to_owned(),
         (Fired::Left | Fired::NotDue, _) => return,
     };
-    tracing::info!(job = job.name, "{}", visible(&what));
+    tracing::info!("job {}: {}", job.name, visible(&what));
 }
