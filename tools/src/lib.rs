@@ -128,7 +128,8 @@ pub fn builtin(settings: &Settings) -> Vec<Box<dyn Tool>> {
     tools
 }
 
-/// The built-in tools' names and effects, in the order of [`builtin`]: what can be said of them without a workspace or a store.
+/// The built-in tools' names and effects, in the order of [`builtin`], and `send_file`: what can be said of them without a workspace
+/// or a store.
 const EFFECTS: &[(&str, Effect)] = &[
     ("shell", Effect::Write),
     ("read_file", Effect::Read),
@@ -188,7 +189,10 @@ mod tests {
             "skill name file Read",
         ];
         assert_eq!(all, expected);
-        let effects: Vec<_> = tools.iter().map(|tool| (tool.schema().name, tool.effect())).collect();
+        let folder = bench.outside("outgoing");
+        let mut effects: Vec<_> = tools.iter().map(|tool| (tool.schema().name, tool.effect())).collect();
+        let sends = send_file::SendFile::new(bench.workspace.clone(), folder, bench.store.clone(), "telegram");
+        effects.push((sends.schema().name, sends.effect()));
         let listed: Vec<_> = EFFECTS.iter().map(|(name, effect)| ((*name).to_owned(), *effect)).collect();
         assert_eq!(listed, effects);
         assert_eq!(

@@ -22,6 +22,7 @@ pub use super::errors::ApiError;
 use super::errors::result;
 use super::pace::Pace;
 use super::place::Place;
+use super::reactions::Eyes;
 
 /// For a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -59,6 +60,7 @@ struct Shared {
     url: Url,
     token: String,
     pace: Mutex<Pace>,
+    eyes: Eyes,
 }
 
 impl fmt::Debug for Api {
@@ -114,7 +116,7 @@ impl Api {
             None => builder.no_proxy(),
         };
         let client = builder.redirect(reqwest::redirect::Policy::none()).build().map_err(unusable)?;
-        let shared = Shared { client, url: url.clone(), token: token.to_owned(), pace: Mutex::default() };
+        let shared = Shared { client, url: url.clone(), token: token.to_owned(), pace: Mutex::default(), eyes: Eyes::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -283,6 +285,11 @@ impl Api {
     pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
         // What a panic elsewhere has left behind is as good as it was.
         self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose eyes are under way.
+    pub(super) fn eyes(&self) -> &Eyes {
+        &self.shared.eyes
     }
 
     fn method(&self, method: &str) -> Url {

@@ -1,12 +1,13 @@
 //! The eyes on a message: seen, and being answered. They come and go as they can; nothing waits for them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
 use super::api::Api;
+use super::intake::locked;
 
 /// Put on a message that was accepted.
 const SEEN: &str = "👀";
@@ -17,31 +18,48 @@ const AT_ONCE: usize = 32;
 /// Tries to take them away, and the pause between two.
 const TRIES: (u32, Duration) = (4, Duration::from_secs(3));
 
-/// Chat and message of those under way, and whether the eyes are to go again.
-static UNDER_WAY: Mutex<BTreeMap<(i64, i64), bool>> = Mutex::new(BTreeMap::new());
+/// Chat and message of those whose eyes are under way, and whether they are to go again.
+#[derive(Default)]
+pub(super) struct Eyes(Mutex<BTreeMap<(i64, i64), bool>>);
 
 /// The message was accepted.
 pub(super) fn received(api: &Api, chat: i64, message: i64) {
-    if api.pace().may_be_left_out(chat, Instant::now()) && begin(chat, message, false) {
+    if api.pace().may_be_left_out(chat, Instant::now()) && api.eyes().begin(chat, message, false) {
         tokio::spawn(work(api.clone(), chat, message, true));
     }
 }
 
 /// The message is answered, or its turn has ended.
 pub(super) fn done(api: &Api, chat: i64, message: i64) {
-    if begin(chat, message, true) {
+    if api.eyes().begin(chat, message, true) {
         tokio::spawn(work(api.clone(), chat, message, false));
     }
 }
 
-/// Whether the message is new among those under way, and there is room. Of one that is there it is kept that its eyes are to go.
-fn begin(chat: i64, message: i64, goes: bool) -> bool {
-    let mut under_way = under_way();
-    if let Some(is_to_go) = under_way.get_mut(&(chat, message)) {
-        *is_to_go |= goes;
-        return false;
+impl Eyes {
+    /// Whether the message is new among those under way, and there is room. Of one that is there it is kept that its eyes are to go.
+    fn begin(&self, chat: i64, message: i64, goes: bool) -> bool {
+        let mut under_way = locked(&self.0);
+        if let Some(is_to_go) = under_way.get_mut(&(chat, message)) {
+            *is_to_go |= goes;
+            return false;
+        }
+        under_way.len() < AT_ONCE && under_way.insert((chat, message), goes).is_none()
     }
-    under_way.len() < AT_ONCE && under_way.insert((chat, message), goes).is_none()
+
+    /// Whether the eyes stay for now; then nothing is under way any more.
+    fn stay(&self, chat: i64, message: i64) -> bool {
+        let mut under_way = locked(&self.0);
+        let stay = under_way.get(&(chat, message)) != Some(&true);
+        if stay {
+            under_way.remove(&(chat, message));
+        }
+        stay
+    }
+
+    fn end(&self, chat: i64, message: i64) {
+        locked(&self.0).remove(&(chat, message));
+    }
 }
 
 async fn work(api: Api, chat: i64, message: i64, comes: bool) {
@@ -51,7 +69,7 @@ async fn work(api: Api, chat: i64, message: i64, comes: bool) {
     let (tries, pause) = TRIES;
     for _ in 0..tries {
         // Asked each time: an answer may be there while the eyes come.
-        if stays(chat, message) {
+        if api.eyes().stay(chat, message) {
             return;
         }
         let may = api.pace().may_be_left_out(chat, Instant::now());
@@ -60,22 +78,7 @@ async fn work(api: Api, chat: i64, message: i64, comes: bool) {
         }
         sleep(pause).await;
     }
-    under_way().remove(&(chat, message));
-}
-
-/// Whether the eyes stay for now; then nothing is under way any more.
-fn stays(chat: i64, message: i64) -> bool {
-    let mut under_way = under_way();
-    let stays = under_way.get(&(chat, message)) != Some(&true);
-    if stays {
-        under_way.remove(&(chat, message));
-    }
-    stays
-}
-
-fn under_way() -> MutexGuard<'static, BTreeMap<(i64, i64), bool>> {
-    // What a panic elsewhere has left behind is as good as it was.
-    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+    api.eyes().end(chat, message);
 }
 
 #[cfg(test)]
@@ -88,8 +91,9 @@ mod tests {
     #[tokio::test]
     async fn the_eyes_go_after_they_came() {
         let fake = Fake::start(|_, _| Reply::ok(json!(true)));
-        received(&fake.api(), 41, 1);
-        done(&fake.api(), 41, 1);
+        let api = fake.api();
+        received(&api, 41, 1);
+        done(&api, 41, 1);
         let emoji: Vec<usize> =
             fake.calls("setMessageReaction", 2).await.iter().map(|call| call["reaction"].as_array().unwrap().len()).collect();
         assert_eq!(emoji, [1, 0]);
