@@ -59,6 +59,8 @@ pub enum Command {
     /// Have the system run `serve`: systemd, or launchd on macOS
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Show a new code by which a person becomes an owner on Telegram
+    Pair,
     /// How the running `paguro serve` is: model, context, queue, memory, channels, next jobs
     Status(ListArgs),
     /// Instructions for kinds of tasks, and what you have accepted of them
@@ -105,7 +107,20 @@ pub enum ApprovalsCommand {
         #[command(flatten)]
         turn: TurnArgs,
     },
-    /// Refuse a call, and go on with its turn
+    /// Answer a question of the model's, and go on with its turn
+    Answer {
+        /// As `paguro approvals` shows it
+        id: String,
+        /// Your answer, or the number of one that it offers
+        #[arg(value_name = "TEXT")]
+        words: String,
+        /// Only record the answer
+        #[arg(long)]
+        later: bool,
+        #[command(flatten)]
+        turn: TurnArgs,
+    },
+    /// Refuse a call, or leave a question without an answer, and go on with its turn
     No {
         /// As `paguro approvals` shows it
         id: String,

@@ -3,7 +3,7 @@
 //! Deliberately not here: whether a call may run.
 
 use agent::engine::{Engine, ToolSchema};
-use agent::{Effect, SPAWN, Spawn, Tool, Toolbox};
+use agent::{ASK_USER, AskUser, Effect, SPAWN, Spawn, Tool, Toolbox};
 use anyhow::Result;
 use serde_json::Value;
 use tools::mcp::{self, Status};
@@ -46,6 +46,7 @@ pub async fn tools(context: &Context, user: User, settings: Settings) -> Result<
         let zone = schedule::default_zone(config.schedule.zone.as_deref()).map_err(|error| BadInput(error.0))?;
         all.push(Box::new(schedule::Schedule::new(settings.store, zone, jiff::Timestamp::now)));
         all.push(Box::new(Spawn));
+        all.push(Box::new(AskUser));
         if config.telegram.is_configured() {
             let folder = context.home.data.join("outgoing");
             all.push(Box::new(SendFile::new(settings.workspace.clone(), folder, for_files, channels::telegram::CHANNEL)));
@@ -111,6 +112,7 @@ pub fn effect_of(config: &Config, name: &str, arguments: &Value) -> Option<Effec
         "web_fetch" | "web_search" if config.web.enabled != Some(false) => Some(Effect::Network),
         "find_tool" => Some(Effect::Read),
         SPAWN => Some(Spawn.effect()),
+        ASK_USER => Some(AskUser.effect()),
         _ => None,
     });
     own.or_else(|| config.mcp.iter().find_map(|server| server.effect_of(name)))
@@ -138,7 +140,7 @@ mod tests {
     async fn block_and_tools_are_few_tokens() {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::load(LoadOptions::new(crate::parts::demo()), |_| ControlFlow::Continue(())).await.unwrap();
-        for (user, web, expected) in [(User::Demo, None, 8), (User::Demo, Some(true), 10), (User::Anyone, None, 12)] {
+        for (user, web, expected) in [(User::Demo, None, 8), (User::Demo, Some(true), 10), (User::Anyone, None, 13)] {
             let context = context(folder.path(), web);
             let store = Store::in_memory().unwrap();
             let settings = context.tool_settings(&store, tools::DEFAULT_OUTPUT_TOKENS).unwrap();

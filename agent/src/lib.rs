@@ -2,6 +2,7 @@
 
 mod agent;
 mod approval;
+mod ask_user;
 mod context;
 mod ending;
 mod event;
@@ -18,6 +19,7 @@ mod tool;
 
 pub use agent::{Agent, AgentError, BlockTail, Bounds, LONGEST_TURN, Limits, Outcome, Overflow, Settings, accept, parse_steps, stop};
 pub use approval::{CallFacts, Decision, Rule, Verdict, call_hash, decide, propose};
+pub use ask_user::{ASK_USER, AskUser, Wording};
 pub use context::{NOTHING, SYSTEM_BLOCK, says_nothing, user_message};
 pub use event::{Event, Stage, TurnResult, TurnTimings};
 pub use next::{Failure, Next, next};

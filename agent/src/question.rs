@@ -77,7 +77,7 @@ pub struct Answer {
     pub allowed: bool,
     /// For how long a yes holds.
     pub scope: Scope,
-    /// What the model is told with a no.
+    /// What the model is told with a no, or as the answer to a question of its own.
     pub why: Option<String>,
     /// Who gives it: the channel, such as `terminal`.
     pub by: String,

@@ -331,12 +331,17 @@ impl<'a> Run<'a> {
         let foreign = self.foreign().await?;
         let left = self.bounds.deadline.saturating_duration_since(Instant::now());
         let (channel, session, _) = self.place();
+        let answer = self.steps.iter().rev().find_map(|step| match step {
+            Step::Answered { call: id, allowed: true, why, .. } if *id == call.id => why.clone(),
+            _ => None,
+        });
         Ok(ToolContext {
             key: format!("{}-{}", self.turn.id, call.id),
             turn: self.turn.id,
             channel: channel.to_owned(),
             session: session.to_owned(),
             foreign,
+            answer,
             timeout: self.agent.settings.limits.tool_time.min(left),
         })
     }

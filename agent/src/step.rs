@@ -98,7 +98,7 @@ pub enum Step {
         /// For how long a yes holds.
         #[serde(default)]
         scope: Scope,
-        /// What the owner said with a no.
+        /// What the owner said with it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
         /// Who gave it: a channel, or `time` when nobody did.

@@ -89,11 +89,11 @@ impl Tool for Spawn {
     fn schema(&self) -> ToolSchema {
         ToolSchema {
             name: SPAWN.into(),
-            description: "Have tasks done by copies of yourself, all at once; gives their results.".into(),
+            description: "Have copies of yourself do tasks, all at once; gives results.".into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
-                    "tasks": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": TASKS,
+                    "tasks": {"type": "array", "items": {"type": "string"}, "maxItems": TASKS,
                         "description": "each says all that is needed"},
                     "tools": {"type": "array", "items": {"type": "string"}, "description": "the only tools they may use"},
                     "fork": {"type": "boolean", "description": "they know this conversation"},

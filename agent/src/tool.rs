@@ -45,6 +45,8 @@ pub struct ToolContext {
     pub session: String,
     /// Where untrusted text in the context came from, if there is any: what the run keeps for later is untrusted, too.
     pub foreign: Option<String>,
+    /// What the owner said with the yes that lets it run, if anything.
+    pub answer: Option<String>,
     /// How long the run may take.
     pub timeout: Duration,
 }

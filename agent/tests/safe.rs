@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent::{
-    Agent, AgentError, Answer, Decision, Effect, Limits, Outcome, Output, Question, Rule, Scope, Secrets, Settings, Spawn, Step, Tool,
-    ToolContext, ToolError, ToolFuture, Toolbox, TurnResult, parse_steps, questions,
+    Agent, AgentError, Answer, AskUser, Decision, Effect, Limits, Outcome, Output, Question, Rule, Scope, Secrets, Settings, Spawn, Step,
+    Tool, ToolContext, ToolError, ToolFuture, Toolbox, TurnResult, parse_steps, questions,
 };
 use engine::{Engine, LoadOptions, ModelSource, ToolSchema};
 use memory::{Inbound, Note, Store, TurnState};
@@ -80,6 +80,7 @@ impl Bench {
             probe("send", Effect::Network),
             probe("hang", Effect::Read),
             Box::new(Spawn),
+            Box::new(AskUser),
         ];
         let agent = Agent::new(engine, Store::in_memory().unwrap(), Toolbox::new(tools), settings);
         Self { agent, runs, begun }
@@ -124,6 +125,8 @@ impl Bench {
 fn obedient() -> Vec<Value> {
     let mut rules = vec![
         json!({"when": "^Stop here", "role": "user", "text": "they spoke"}),
+        json!({"when": "^choose (\\S+) (\\S+)", "role": "user",
+               "tool_calls": [{"name": "ask_user", "arguments": {"question": "Which?", "options": ["$1", "$2"]}}]}),
         json!({"when": "^split (.*?) / ([^\n]*)", "role": "user",
                "tool_calls": [{"name": "spawn", "arguments": {"tasks": ["$1", "$2"]}}]}),
         json!({"when": "^fork ([^\n]*)", "role": "user",
@@ -167,6 +170,31 @@ async fn a_question_waits_over_a_restart_and_is_answered_by_name() {
     assert!(matches!(bench.run(turn).await.unwrap(), Outcome::Finished(result) if result.text == "it gave x"));
     assert_eq!(bench.runs.load(Ordering::Relaxed), 1);
     assert!(bench.steps(turn).await.iter().any(|step| matches!(step, Step::Answered { by, .. } if by == "test")));
+}
+
+/// A blanket rule is no answer to it.
+#[tokio::test]
+async fn the_model_asks_and_reads_what_the_owner_says() {
+    let says = |words: &str| {
+        Question { tool: "ask_user".into(), arguments: json!({"question": "Which?", "options": ["tea", "milk"]}), ..Question::default() }
+            .wording()
+            .unwrap()
+            .answer(words, "test")
+    };
+    for (answer, expected) in [
+        (says("2"), "it gave milk"),
+        (says("neither"), "it gave neither"),
+        (says(""), "it gave error: the owner did not allow this: no answer was given"),
+        (yes(), "it gave error: no answer was given"),
+    ] {
+        let bench = Bench::new(&obedient(), CONTEXT, Settings { policy: vec![allow("*")], ..Settings::default() }).await;
+        let turn = bench.accept("choose tea milk").await;
+        let Outcome::Waiting(question) = bench.run(turn).await.unwrap() else { panic!("nothing is asked") };
+        assert_eq!(question.wording().unwrap().options, ["tea", "milk"]);
+        assert_eq!(question.rule, None);
+        bench.agent.answer(&question, answer).await.unwrap();
+        assert!(matches!(bench.run(turn).await.unwrap(), Outcome::Finished(result) if result.text == expected), "{expected}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
+use crate::centres;
 use crate::error::Failure;
 use crate::journal::transact;
 use crate::session::scrub;
@@ -58,6 +59,7 @@ impl Store {
             database.connection.execute_batch(vectors::UNFOLLOW)?;
             transact(&mut database.connection, |transaction| {
                 transaction.execute("DELETE FROM facts WHERE name IN ('embedder', 'vector_dimension')", [])?;
+                centres::drop_all(transaction)?;
                 vectors::set_fact(transaction, STALE, "1")
             })
         })

@@ -6,6 +6,7 @@
 
 mod activity;
 mod backup;
+mod centres;
 mod channel;
 mod codes;
 mod conversation;

@@ -113,7 +113,7 @@ pub const MARGIN: f64 = 2.0;
 
 /// Of `count` codes, how many of the nearest are put in order for the second pass of a search by meaning.
 pub(crate) fn first_pass(count: usize) -> usize {
-    (count / 64).clamp(2_048, 8_192)
+    (count / 128).clamp(1_024, 8_192)
 }
 
 /// Of `count` vectors, how many a search by meaning reads at most. Each costs about two microseconds: at a million notes 15 ms must do for
@@ -123,7 +123,7 @@ pub(crate) fn second_pass(count: usize) -> usize {
 }
 
 /// Vectors that a search by meaning reads in any case.
-pub const VECTORS_FIRST: usize = 128;
+pub const VECTORS_FIRST: usize = 64;
 
 /// Vectors that a search by meaning then reads in one statement before it asks whether more are needed.
 pub const VECTOR_BATCH: usize = 48;
@@ -133,6 +133,29 @@ pub const CODES_FOR_TWO: usize = 250_000;
 
 /// So many codes out of place, and a quarter of all, are borne in memory; with more they are read anew.
 pub const CODES_WORN: usize = 4_096;
+
+/// By so many standard deviations the signs may be wrong about the best before anything is missed.
+pub const SURE: f32 = 4.0;
+
+/// Centres are learned from so many vectors on: fewer are looked through in no time.
+pub const LEARN_FROM: usize = 4_096;
+
+/// They are learned anew when there are so many times as many vectors.
+pub const LEARN_AGAIN: usize = 8;
+
+/// One note in so many has it looked at whether they are due: it costs a count of all.
+pub const LEARN_EVERY: i64 = 4_096;
+
+/// Centres for `count` vectors. Each costs a search half a microsecond.
+pub(crate) fn centres(count: usize) -> usize {
+    (count / 128).clamp(64, 1_024)
+}
+
+/// Vectors that a centre is learned from, on the average.
+pub const SAMPLE: usize = 32;
+
+/// Vectors of the sample that a centre is the mean of at least: none of them can be told from it.
+pub const MEMBERS: usize = 8;
 
 /// Vectors that are deleted in one transaction when the embedder changes.
 pub const VECTORS_AT_ONCE: usize = 2_000;

@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0009_words.sql"),
     include_str!("../migrations/0010_channels.sql"),
     include_str!("../migrations/0011_codes.sql"),
+    include_str!("../migrations/0012_centres.sql"),
 ];
 
 /// Written into every database of ours by the first migration.

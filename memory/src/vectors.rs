@@ -1,8 +1,11 @@
 //! Notes' vectors: kept as they were given, found by way of their codes (`codes.rs`). Which embedder makes them is `embedder.rs`'s.
 
+use std::sync::Arc;
+
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use crate::centres::{self, Centres};
 use crate::codes::{self, Codes, HIDDEN};
 use crate::error::Failure;
 use crate::notes::NoteKind;
@@ -26,9 +29,9 @@ pub(crate) fn put(transaction: &Transaction<'_>, note: i64, vector: &[f32]) -> R
         }
     }
     transaction.prepare_cached(PUT)?.execute(params![note, bytes(vector)])?;
-    transaction.prepare_cached(PUT_CODE)?.execute(params![note, codes::encode(vector)])?;
+    transaction.prepare_cached(PUT_CODE)?.execute(params![note, codes::encode(vector, &*centres::read(transaction)?)])?;
     transaction.prepare_cached("DELETE FROM vectors_wanted WHERE note = ?1")?.execute([note])?;
-    Ok(())
+    centres::learn_if_due(transaction, note)
 }
 
 const PUT: &str = "INSERT INTO vectors (note, vector) VALUES (?1, ?2) ON CONFLICT (note) DO UPDATE SET vector = excluded.vector";
@@ -73,7 +76,7 @@ pub(crate) fn nearest(
     same_dimension(vector.len(), expected)?;
     let codes = refresh(connection, codes, expected)?;
     let mask = kind.map_or((1 << HIDDEN) - 1, |kind| 1 << class(kind));
-    let candidates = codes.nearest(vector, mask, limits::first_pass(codes.len()).max(2 * most));
+    let candidates = codes.nearest(vector, mask, most, limits::first_pass(codes.len()).max(2 * most));
     let last = limits::second_pass(codes.len()).max(2 * most).min(candidates.len());
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     let (mut read, mut size) = (0, most.max(limits::VECTORS_FIRST));
@@ -136,13 +139,14 @@ fn refresh<'a>(connection: &Connection, codes: &'a mut Option<Codes>, dimension:
     if codes.is_none() {
         connection.execute_batch(FOLLOW)?;
     }
-    let known = match codes.take() {
+    let centres = centres::read(connection)?;
+    let known = match codes.take().filter(|known| known.are_of(&centres)) {
         Some(mut known) => follow(connection, &mut known)?.then_some(known),
         None => None,
     };
     let known = match known {
         Some(known) => known,
-        None => load(connection, dimension)?,
+        None => load(connection, dimension, centres)?,
     };
     Ok(codes.insert(known))
 }
@@ -170,9 +174,9 @@ fn follow(connection: &Connection, codes: &mut Codes) -> Result<bool, Failure> {
     Ok(!codes.worn())
 }
 
-fn load(connection: &Connection, dimension: usize) -> Result<Codes, Failure> {
+fn load(connection: &Connection, dimension: usize, centres: Arc<Centres>) -> Result<Codes, Failure> {
     connection.prepare_cached("DELETE FROM vectors_changed")?.execute([])?;
-    let mut codes = Codes::new(dimension);
+    let mut codes = Codes::new(dimension, centres);
     let mut statement = connection.prepare("SELECT note, class, code FROM vector_codes ORDER BY note")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -200,13 +204,15 @@ pub(crate) const UNFOLLOW: &str = "
     DROP TRIGGER IF EXISTS temp.vectors_removed;
     DROP TABLE IF EXISTS temp.vectors_changed;";
 
-/// Gives the connection what migrations call: the code of a vector as it is kept.
+/// Gives the connection what migrations call: the code of a vector as it is kept, by itself.
 pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    connection.create_scalar_function("paguro_code", 1, flags, |context| Ok(codes::encode(&numbers(context.get_raw(0).as_blob()?))))
+    connection.create_scalar_function("paguro_code", 1, flags, |context| {
+        Ok(codes::encode(&numbers(context.get_raw(0).as_blob()?), &Centres::none()))
+    })
 }
 
-fn numbers(kept: &[u8]) -> Vec<f32> {
+pub(crate) fn numbers(kept: &[u8]) -> Vec<f32> {
     kept.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect()
 }
 
@@ -258,7 +264,7 @@ pub fn usable(vector: &[f32]) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn bytes(vector: &[f32]) -> Vec<u8> {
+pub(crate) fn bytes(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 

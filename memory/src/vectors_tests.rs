@@ -173,3 +173,58 @@ async fn while_vectors_are_deleted_none_are_taken() {
     assert_eq!(store.use_embedder("mini", 1).await, Ok(true));
     store.add_note(note()).await.unwrap();
 }
+
+/// How many of the ten nearest are found.
+async fn found_of_ten(store: &Store, known: &Known, query: &[f32]) -> usize {
+    let mut all: Vec<(f64, &str)> = known.iter().map(|(id, (_, vector))| (cosine(vector.as_ref().unwrap(), query), id.as_str())).collect();
+    all.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let found = nearest(store, query, None, 10).await.unwrap();
+    all[..10].iter().filter(|(_, id)| found.iter().any(|(found, _)| found == id)).count()
+}
+
+/// Notes in clusters, so many that centres are learned.
+#[tokio::test]
+async fn with_centres_the_same_is_found() {
+    const DIMENSION: usize = 64;
+    let store = Store::in_memory().unwrap();
+    let mut chance = Chance(77);
+    let clusters: Vec<Vec<f32>> = (0..50).map(|_| chance.vector(DIMENSION)).collect();
+    let mut vector = |index: usize| -> Vec<f32> {
+        let noise = chance.vector(DIMENSION);
+        clusters[index % clusters.len()].iter().zip(noise).map(|(centre, noise)| 3.0 * (centre + 0.4 * noise)).collect()
+    };
+    let (mut known, mut found) = (Known::new(), 0);
+    let centres =
+        async || store.run(|connection| Ok(connection.query_row("SELECT count(*) FROM vector_centres", [], |row| row.get(0))?)).await;
+    for start in (0..4_500).step_by(500) {
+        let mut notes = Vec::new();
+        for index in start..start + 500 {
+            let (id, vector) = (format!("n{index}"), vector(index));
+            known.insert(id.clone(), (NoteKind::Note, Some(vector.clone())));
+            notes.push(Note { id: Some(id), text: format!("note {index}"), vector: Some(vector), ..Note::default() });
+        }
+        store.add_notes(notes).await.unwrap();
+        // A search in between: what it has in memory are the codes of before.
+        let query = vector(start);
+        found += found_of_ten(&store, &known, &query).await;
+        let learned: i64 = centres().await.unwrap();
+        assert_eq!(learned > 20, start >= 4_000, "{learned} centres after {start} notes");
+    }
+    for index in 0..20 {
+        store.forget(&format!("n{}", index * 50)).await.unwrap();
+        known.remove(&format!("n{}", index * 50));
+        found += found_of_ten(&store, &known, &vector(index)).await;
+    }
+    assert!(found > 280, "{found} of 290");
+    // Nothing that one vector is could be had back from a centre.
+    let sizes = store.run(|connection| {
+        let mut statement = connection.prepare("SELECT code FROM vector_codes")?;
+        let codes: Vec<Vec<u8>> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let mut members: BTreeMap<[u8; 2], usize> = BTreeMap::new();
+        codes.iter().filter(|code| code.len() == 30).for_each(|code| *members.entry([code[28], code[29]]).or_default() += 1);
+        Ok(members)
+    });
+    assert!(sizes.await.unwrap().values().all(|members| *members >= 8));
+    store.use_embedder("another", 8).await.unwrap();
+    assert_eq!(centres().await.unwrap(), 0_i64);
+}

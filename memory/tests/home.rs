@@ -159,7 +159,7 @@ fn overwrite(path: &Path, from: usize, to: usize) {
 async fn a_database_that_cannot_be_used_is_left_alone() {
     check(
         |path| execute(path, "PRAGMA user_version = 99"),
-        "DB has format 99 and this paguro knows formats up to 11; use a newer paguro, nothing was changed",
+        "DB has format 99 and this paguro knows formats up to 12; use a newer paguro, nothing was changed",
     )
     .await;
     let foreign = "DB is the database of another program; move it away, or set PAGURO_HOME to another folder";

@@ -29,9 +29,23 @@ pub async fn run(args: ApprovalsArgs) -> Result<ExitCode> {
                 (true, _) => Scope::Session,
                 _ => Scope::Once,
             };
-            answer(&context, store, &id, Answer { scope, ..Answer::yes(BY) }, later, &turn).await
+            let said = |question: &Question| match question.wording() {
+                None => Ok(Answer { scope, ..Answer::yes(BY) }),
+                Some(_) => Err(format!("`{id}` is a question; answer it with `paguro approvals answer {id} TEXT`")),
+            };
+            answer(&context, store, &id, said, later, &turn).await
         }
-        ApprovalsCommand::No { id, why, later, turn } => answer(&context, store, &id, Answer { why, ..Answer::no(BY) }, later, &turn).await,
+        ApprovalsCommand::Answer { id, words, later, turn } => {
+            let said = |question: &Question| {
+                let wording = question.wording();
+                let wording = wording.ok_or_else(|| format!("`{id}` asks for yes or no: `paguro approvals yes {id}`"))?;
+                Ok(wording.answer(&words, BY))
+            };
+            answer(&context, store, &id, said, later, &turn).await
+        }
+        ApprovalsCommand::No { id, why, later, turn } => {
+            answer(&context, store, &id, |_| Ok(Answer { why: why.clone(), ..Answer::no(BY) }), later, &turn).await
+        }
     }
 }
 
@@ -65,8 +79,15 @@ fn show(question: &Question) -> Result<()> {
     Ok(())
 }
 
-/// Records the answer, and goes on with the turn unless that is to be done later.
-async fn answer(context: &Context, store: Store, id: &str, answer: Answer, later: bool, turn: &TurnArgs) -> Result<ExitCode> {
+/// Records what is `said` to the question, and goes on with the turn unless that is to be done later.
+async fn answer(
+    context: &Context,
+    store: Store,
+    id: &str,
+    said: impl Fn(&Question) -> Result<Answer, String>,
+    later: bool,
+    turn: &TurnArgs,
+) -> Result<ExitCode> {
     let waiting = questions(&store).await?;
     let Some(question) = waiting.iter().find(|question| question.id() == id) else {
         let known = match waiting.len() {
@@ -75,6 +96,7 @@ async fn answer(context: &Context, store: Store, id: &str, answer: Answer, later
         };
         return Err(BadInput(format!("no question is called `{id}`; {known}")).into());
     };
+    let answer = said(question).map_err(BadInput)?;
     if answer.scope != Scope::Once && question.rule.is_none() {
         return Err(BadInput(format!("`{id}` can be allowed for this once only: no rule could say exactly this")).into());
     }

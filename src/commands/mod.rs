@@ -14,6 +14,7 @@ pub mod input;
 pub mod job;
 pub mod memory;
 pub mod model;
+pub mod pair;
 pub mod plan;
 pub mod remote;
 pub mod serve;
@@ -47,6 +48,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Approvals(args) => approvals::run(args).await,
         Command::Job(command) => job::run(command).await,
         Command::Serve(args) => serve::run(args).await,
+        Command::Pair => pair::run().await,
         Command::Service(command) => service::run(&command),
         Command::Status(list) => status::run(&list).await,
         Command::Skill(command) => skill::run(&command).await,

@@ -60,7 +60,13 @@ pub async fn run(command: &Command) -> Result<Option<ExitCode>> {
 pub fn is_carried_out(command: &Command) -> bool {
     match command {
         Command::Memory(MemoryCommand::Eval(_)) => false,
-        Command::Status(_) | Command::Memory(_) | Command::Session(_) | Command::Approvals(_) | Command::Job(_) | Command::Skill(_) => true,
+        Command::Status(_)
+        | Command::Memory(_)
+        | Command::Session(_)
+        | Command::Approvals(_)
+        | Command::Job(_)
+        | Command::Skill(_)
+        | Command::Pair => true,
         _ => false,
     }
 }

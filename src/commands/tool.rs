@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agent::engine::check_arguments;
-use agent::{CallFacts, Decision, Effect, Question, SPAWN, Tool, ToolContext, call_hash, decide};
+use agent::{ASK_USER, CallFacts, Decision, Effect, Question, SPAWN, Tool, ToolContext, call_hash, decide};
 use anyhow::Result;
 use channels::terminal::{Approve, Approver, CHANNEL, Format};
 use serde_json::{Value, json};
@@ -107,7 +107,7 @@ async fn run_one(name: &str, arguments: &str, approve: Approve, list: &ListArgs)
     };
     check_arguments(&tool.schema().parameters, &arguments).map_err(|why| BadInput(format!("the arguments of `{name}` {why}")))?;
     let secrets = secrets::known(&context)?;
-    if name == SPAWN {
+    if [SPAWN, ASK_USER].contains(&name) {
         return Err(BadInput(format!("`{name}` needs a conversation; ask for it with `paguro ask`")).into());
     }
     if let Some(secret) = secrets.find(&arguments).filter(|_| matches!(tool.effect(), Effect::Network | Effect::Spend)) {

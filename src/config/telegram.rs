@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use channels::telegram::PROXIES;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -79,9 +80,12 @@ impl Telegram {
             return Err(format!("`telegram.media_mb` is {}; give a number from 1 to 2000", self.media_mb));
         }
         let webhook = self.webhook.as_ref().map(|webhook| &webhook.url);
-        for (key, url) in [("api_url", Some(&self.api_url)), ("webhook.url", webhook), ("proxy", self.proxy.as_ref())] {
-            if let Some(url) = url.filter(|url| !matches!(url.scheme(), "http" | "https")) {
-                return Err(format!("`telegram.{key}` begins with {}:; give a URL that begins with https:// or http://", url.scheme()));
+        let web: &[&str] = &["https", "http"];
+        let (addresses, proxy) = ([("api_url", Some(&self.api_url)), ("webhook.url", webhook)], ("proxy", self.proxy.as_ref()));
+        for ((key, url), known) in addresses.into_iter().map(|address| (address, web)).chain([(proxy, &PROXIES[..])]) {
+            if let Some(url) = url.filter(|url| !known.contains(&url.scheme())) {
+                let known = known.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
+                return Err(format!("`telegram.{key}` begins with {}:; give a URL that begins with {known}", url.scheme()));
             }
         }
         Ok(())

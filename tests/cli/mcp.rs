@@ -83,7 +83,7 @@ fn the_owner_says_what_a_tool_does_and_what_is_taken() {
     let listed = home.run(&["tool", "list", "--format", "json"]).last();
     let tools: Vec<(&str, &str)> =
         listed["tools"].as_array().unwrap().iter().map(|t| (t["name"].as_str().unwrap(), t["effect"].as_str().unwrap())).collect();
-    assert_eq!(tools[10..], [("web_fetch", "network"), ("web_search", "network"), ("fake_echo", "read"), ("fake_pid", "spend")]);
+    assert_eq!(tools[11..], [("web_fetch", "network"), ("web_search", "network"), ("fake_echo", "read"), ("fake_pid", "spend")]);
     let policy = |tool: &str| home.run(&["config", "policy", tool, "{}", "--format", "json"]).last()["decision"].clone();
     assert_eq!([policy("fake_echo"), policy("fake_pid"), policy("fake_die"), policy("fake_")], ["allow", "ask", "deny", "deny"]);
 }

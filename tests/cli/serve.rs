@@ -14,6 +14,7 @@ const SCRIPT: &str = r#"
 {"when":"^slow","text":"one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen","delay_ms":400}
 {"when":"^run (.*)$","role":"user","tool_calls":[{"name":"shell","arguments":{"command":"$1"}}]}
 {"when":"^send (.*)$","role":"user","tool_calls":[{"name":"send_file","arguments":{"path":"$1"}}]}
+{"when":"^choose (\\S+) or (\\S+)$","role":"user","tool_calls":[{"name":"ask_user","arguments":{"question":"Which one?","options":["$1","$2"]}}]}
 {"when":"^error: (.*)","role":"tool","text":"Not done: $1"}
 {"when":"(.*)","role":"tool","text":"It said: $1"}
 {"when":"(.*)","text":"You said: $1"}

@@ -94,6 +94,35 @@ fn approvals_are_buttons_that_work_after_a_restart() {
 }
 
 #[test]
+fn the_model_asks_and_a_button_or_any_words_answer() {
+    let bot = Bot::start();
+    bot.user(OWNER, "Anna");
+    let serve = serve(&bot, &OWNER.to_string());
+    bot.says(OWNER, "choose tea or milk");
+    let asked = bot.wait_for(OWNER, "Which one?");
+    assert_eq!(asked.buttons(), ["tea", "milk", "No answer"]);
+    bot.presses(OWNER, OWNER, asked.id, "milk");
+    bot.wait_for(OWNER, "It said: milk");
+    bot.says(OWNER, "choose this or that");
+    bot.wait_for(OWNER, "1. this");
+    let (home, _) = serve.stop();
+    let serve = Serve::start(home);
+    bot.says(OWNER, "neither of them");
+    bot.wait_for(OWNER, "It said: neither of them");
+    bot.says(OWNER, "choose red or blue");
+    bot.wait_for(OWNER, "1. red");
+    let id = serve.home.run(&["approvals"]).stdout.split(' ').next().unwrap().to_owned();
+    let yes = serve.home.run(&["approvals", "yes", &id]);
+    assert!(yes.status == Some(2) && yes.stderr.contains("is a question"), "{yes:?}");
+    assert_eq!(serve.home.run(&["approvals", "answer", &id, "2"]).status, Some(0));
+    bot.wait_for(OWNER, "It said: blue");
+    bot.says(OWNER, "hello");
+    bot.wait_for(OWNER, "You said: hello");
+    drop(serve.stop());
+    assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
+}
+
+#[test]
 fn a_chat_in_a_flood_wait_holds_up_no_other() {
     let bot = Bot::start();
     bot.user(1, "one");
@@ -144,6 +173,12 @@ fn a_code_on_the_machine_lets_its_owner_in() {
     bot.says(OWNER, "hello again");
     bot.wait_for(OWNER, "You said: hello again");
     assert!(!bot.texts(OWNER).iter().any(|text| text == "You said: hello"));
+    // Another person, with a code of their own.
+    bot.user(5, "Eve");
+    let pair = serve.home.run(&["pair"]);
+    let code = pair.stdout.trim().rsplit(' ').next().unwrap().to_owned();
+    bot.says(5, &code);
+    bot.wait_until(|state| !state.sent_to(5).is_empty(), "a welcome");
     drop(serve.stop());
     assert!(bot.violations().is_empty(), "{:#?}", bot.violations());
 }

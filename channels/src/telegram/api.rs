@@ -45,8 +45,8 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Bytes of an answer. A hundred updates have less; more is refused.
 const ANSWER: usize = 16 << 20;
 
-/// Ways to a proxy.
-const PROXIES: [&str; 2] = ["http", "https"];
+/// Ways to a proxy: the schemes of its URL. By `socks5h` the proxy resolves names.
+pub const PROXIES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 
 /// The Bot API. Cheap to clone; all clones know of the same waits.
 #[derive(Clone)]
@@ -110,7 +110,7 @@ impl Api {
         let mut builder = Client::builder().connect_timeout(CONNECT).pool_idle_timeout(IDLE).tcp_keepalive(IDLE).tcp_nodelay(true);
         builder = match proxy {
             Some(proxy) if !PROXIES.contains(&proxy.scheme()) => {
-                return Err(ApiError::Refused(format!("a proxy by {} is not known: http and https are", proxy.scheme())));
+                return Err(ApiError::Refused(format!("a proxy by {} is not known: {} are", proxy.scheme(), PROXIES.join(", "))));
             }
             Some(proxy) => builder.proxy(Proxy::all(proxy.as_str()).map_err(unusable)?),
             None => builder.no_proxy(),

@@ -1,3 +1,6 @@
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
 use serde_json::json;
 use teloxide_core::payloads::GetMe;
 
@@ -41,6 +44,69 @@ async fn what_can_be_left_out_says_no_more_than_it_must() {
         ("answerCallbackQuery", json!({ "callback_query_id": "q", "text": "no", "show_alert": true })),
     ];
     assert_eq!(fake.asked(), expected.map(|(name, fields)| (name.to_owned(), fields)));
+}
+
+/// A proxy for one connection, to wherever it is asked to go: SOCKS5 (RFC 1928), or HTTP for a server without TLS, to which it passes on
+/// what it gets. It says by which it was spoken to.
+fn proxy() -> (String, std::thread::JoinHandle<&'static str>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let work = std::thread::spawn(move || {
+        let (mut from, _) = listener.accept().unwrap();
+        let mut first = [0];
+        from.read_exact(&mut first).unwrap();
+        let (mut to, name) = if first == [5] { (socks(&mut from), "socks5") } else { (http(&mut from, first[0]), "http") };
+        let (mut back, mut there) = (to.try_clone().unwrap(), from.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut back, &mut there));
+        let _ = std::io::copy(&mut from, &mut to);
+        name
+    });
+    (address, work)
+}
+
+fn socks(from: &mut TcpStream) -> TcpStream {
+    let mut methods = [0; 1];
+    from.read_exact(&mut methods).unwrap();
+    from.read_exact(&mut vec![0; methods[0].into()]).unwrap();
+    from.write_all(&[5, 0]).unwrap();
+    let mut asked = [0; 10];
+    from.read_exact(&mut asked).unwrap();
+    assert_eq!(asked[..4], [5, 1, 0, 1], "a connection to an IPv4 address");
+    from.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+    let (host, port) = (std::net::Ipv4Addr::new(asked[4], asked[5], asked[6], asked[7]), u16::from_be_bytes([asked[8], asked[9]]));
+    TcpStream::connect((host, port)).unwrap()
+}
+
+/// `POST http://127.0.0.1:80/bot… HTTP/1.1` becomes `POST /bot… HTTP/1.1`.
+fn http(from: &mut TcpStream, first: u8) -> TcpStream {
+    let mut line = vec![first];
+    while !line.ends_with(b" ") || line.iter().filter(|byte| **byte == b' ').count() < 2 {
+        let mut byte = [0];
+        from.read_exact(&mut byte).unwrap();
+        line.extend(byte);
+    }
+    let line = String::from_utf8(line).unwrap();
+    let (method, url) = line.trim_end().split_once(' ').unwrap();
+    let url: Url = url.parse().unwrap();
+    let mut to = TcpStream::connect((url.host_str().unwrap(), url.port().unwrap())).unwrap();
+    to.write_all(format!("{method} {} ", url.path()).as_bytes()).unwrap();
+    to
+}
+
+#[tokio::test]
+async fn a_proxy_stands_between() {
+    let fake = Fake::start(|_, _| Reply::ok(json!(true)));
+    for scheme in PROXIES.into_iter().filter(|scheme| *scheme != "https") {
+        let (address, work) = proxy();
+        let api = Api::new(TOKEN, &fake.url, Some(&format!("{scheme}://{address}").parse().unwrap())).unwrap();
+        assert_eq!(api.typing(HERE).await, Ok(()), "{scheme}");
+        drop(api);
+        // Elsewhere: the connection is closed by what runs here.
+        let spoken = tokio::task::spawn_blocking(move || work.join().unwrap()).await.unwrap();
+        assert!(scheme.starts_with(spoken), "{scheme}");
+    }
+    let other = Api::new(TOKEN, &fake.url, Some(&"ftp://127.0.0.1:1".parse().unwrap()));
+    assert!(matches!(other, Err(ApiError::Refused(why)) if why.contains("ftp")));
 }
 
 #[tokio::test]

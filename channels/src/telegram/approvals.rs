@@ -15,7 +15,7 @@ use super::CHANNEL;
 use super::api::{Api, ApiError, Text};
 use super::call::{self, Shown};
 use super::place::Place;
-use super::update::{Press, User};
+use super::update::{Message, Press, User};
 use crate::desk::Desk;
 use crate::terminal::parse_answer;
 
@@ -130,7 +130,10 @@ async fn look(desk: &Desk, api: &Api) -> Result<bool, agent::AgentError> {
     let waiting: Vec<Question> = questions(&desk.store).await?.into_iter().filter(is_here).collect();
     for question in &waiting {
         // What a row says, for those who read the journal.
-        let text = format!("{} needs your approval: {}", question.tool, question.reason);
+        let text = question.wording().map_or_else(
+            || format!("{} needs your approval: {}", question.tool, question.reason),
+            |wording| format!("the model asks: {}", wording.question),
+        );
         desk.store.say(CHANNEL, &question.session, &text, Some(&format!("{ABOUT}{}", key_of(question)))).await?;
     }
     let mut is_done = true;
@@ -205,7 +208,9 @@ async fn answer_pressed(desk: &Desk, api: &Api, press: &Press, id: &str, choice:
         take_buttons(api, press).await;
         return (Some("This has been decided, or is no longer needed.".to_owned()), false);
     };
-    let answer = choice.answer(by(&press.from));
+    let Some(answer) = choice.answer(&question, by(&press.from)) else {
+        return (Some("This button is of no use any more.".to_owned()), false);
+    };
     let line = call::answer_line(&answer);
     match desk.answer(&question, answer).await {
         Ok(()) => (Some(cut(line)), false),
@@ -235,19 +240,27 @@ fn by(user: &User) -> String {
     format!("telegram, {} ({})", user.first_name, user.id)
 }
 
-/// An owner's reply to a message that asks: whether it was the answer, such as "no, because it is the wrong folder".
+/// What an owner's message answers, if it is an answer: what it replies to, such as with "no, because it is the wrong folder"; in a chat
+/// alone with the owner, where the model asks, any words. With the question's key.
 ///
 /// # Errors
-/// The journal's; nothing is recorded then.
-pub(super) async fn replied(desk: &Desk, chat: i64, message: i64, text: &str, user: &User) -> Result<bool, agent::AgentError> {
-    let asked = all_asked(&desk.store).await?.into_iter().find(|(_, asked)| (asked.chat, asked.message) == (chat, message));
-    let Some((_, asked)) = asked else { return Ok(false) };
-    let waiting = questions(&desk.store).await?;
-    let question = waiting.into_iter().find(|question| asked.asks(question));
-    let Some(question) = question else { return Ok(false) };
-    let Some(answer) = parse_answer(text, question.rule.is_some()).filter(|_| !text.trim().is_empty()) else { return Ok(false) };
-    desk.answer(&question, Answer { by: by(user), ..answer }).await?;
-    Ok(true)
+/// The journal's.
+pub(super) async fn meant(desk: &Desk, message: &Message, session: &str) -> Result<Option<(String, Question, Answer)>, agent::AgentError> {
+    let (words, place) = (message.words().0.trim(), message.place());
+    let (Some(from), false) = (&message.from, words.is_empty() || words.starts_with('/')) else { return Ok(None) };
+    let replied = message.replied_to().map(|other| other.message_id);
+    let is_plain = replied.is_none() && place.is_private() && message.text.is_some() && message.forward_origin.is_none();
+    let mut asked: Vec<Asked> = all_asked(&desk.store).await?.into_iter().map(|(_, asked)| asked).collect();
+    asked.retain(|asked| asked.chat == place.chat && (is_plain || Some(asked.message) == replied));
+    if asked.is_empty() {
+        return Ok(None);
+    }
+    let waiting = questions(&desk.store).await?.into_iter().filter(|question| asked.iter().any(|asked| asked.asks(question)));
+    let question = waiting.filter(|question| !is_plain || question.session == session && question.wording().is_some()).last();
+    Ok(question.and_then(|question| {
+        let answer = parse_answer(words, &question)?;
+        Some((key_of(&question), question, Answer { by: by(from), ..answer }))
+    }))
 }
 
 #[cfg(test)]

@@ -9,10 +9,13 @@ use crate::telegram::{outbox, update};
 
 /// A turn waits for an answer about a call of `shell`.
 async fn asking(desk: &Desk, session: &str, command: &str) -> Question {
+    asking_by(desk, session, "shell", json!({ "command": command })).await
+}
+
+async fn asking_by(desk: &Desk, session: &str, tool: &str, arguments: Value) -> Question {
     let turn = accepted(desk, session, "33").await.id;
-    let arguments = json!({ "command": command });
-    let hash = call_hash("shell", &arguments);
-    let call = ToolCall { id: "call_1".into(), name: "shell".into(), arguments };
+    let hash = call_hash(tool, &arguments);
+    let call = ToolCall { id: "call_1".into(), name: tool.into(), arguments };
     let message = Message { tool_calls: vec![call], ..Message::new(Role::Assistant, "") };
     let began = json!({ "kind": "began", "content": "x", "notes": [], "from": turn });
     let thought = Step::Thought(Box::new(Thought {
@@ -78,21 +81,64 @@ async fn a_question_is_asked_answered_by_an_owner_and_recorded() {
     running.abort();
 }
 
+/// Until the question's message is confirmed.
+async fn until_asked(desk: &Desk, question: &Question) {
+    let about = format!("{ABOUT}{}", key_of(question));
+    while desk.store.outbound_about(CHANNEL, &about).await.unwrap().is_none_or(|row| row.platform_id.is_none()) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What owner 1's message in chat 5 answers, a reply to message `to` perhaps.
+async fn meant_by(desk: &Desk, to: Option<i64>, text: &str) -> Option<(String, Question, Answer)> {
+    let reply = to.map_or(Value::Null, |id| json!({ "message_id": id, "chat": { "id": 5, "type": "private" } }));
+    let (chat, from) = (json!({ "id": 5, "type": "private" }), json!({ "id": 1, "first_name": "Anna" }));
+    let message = json!({ "message_id": 90, "chat": chat, "from": from, "text": text, "reply_to_message": reply });
+    meant(desk, &serde_json::from_value(message).unwrap(), "5").await.unwrap()
+}
+
+#[tokio::test]
+async fn the_models_question_takes_a_button_or_any_words() {
+    for by_button in [true, false] {
+        let (desk, _state) = desk(State::Loading(0.0));
+        let wanted = json!({ "question": "Which <folder>?", "options": ["the first", "the second"] });
+        let (fake, question) = (server(), asking_by(&desk, "5", "ask_user", wanted).await);
+        let running = tokio::spawn(outbox::run(desk.clone(), fake.api()));
+        let asked = fake.calls("sendMessage", 1).await.remove(0);
+        let text = "❓ <b>Which &lt;folder&gt;?</b>\n1. the first\n2. the second\n<i>Press a button, or reply with your answer.</i>";
+        assert_eq!(asked["text"], text);
+        let rows = asked["reply_markup"]["inline_keyboard"].as_array().unwrap().clone();
+        let texts: Vec<&str> = rows.iter().map(|row| row[0]["text"].as_str().unwrap()).collect();
+        assert_eq!(texts, ["the first", "the second", "No answer"]);
+        until_asked(&desk, &question).await;
+        let expected = if by_button {
+            pressed(&desk, &fake.api(), &press(rows[1][0]["callback_data"].as_str().unwrap()), true).await;
+            "the second"
+        } else {
+            assert!(meant_by(&desk, None, "/status").await.is_none());
+            let (_, question, answer) = meant_by(&desk, None, "none of them").await.unwrap();
+            desk.answer(&question, answer).await.unwrap();
+            "none of them"
+        };
+        let record = fake.calls("editMessageText", 1).await.remove(0);
+        assert_eq!(record["text"], format!("{text}\n\n<b>💬 {expected} · telegram, Anna (1)</b>"));
+        running.abort();
+    }
+}
+
 #[tokio::test]
 async fn an_answer_from_elsewhere_or_by_reply_becomes_a_record_too() {
     for by_reply in [false, true] {
         let (desk, _state) = desk(State::Loading(0.0));
         let (fake, question) = (server(), asking(&desk, "5", "rm x").await);
         let running = tokio::spawn(outbox::run(desk.clone(), fake.api()));
-        let about = format!("question {} call_1", call::time_of(&question));
-        while desk.store.outbound_about(CHANNEL, &about).await.unwrap().is_none_or(|row| row.platform_id.is_none()) {
-            tokio::task::yield_now().await;
+        until_asked(&desk, &question).await;
+        for (to, text) in [(Some(71), "no"), (Some(70), "what is x?"), (None, "no"), (Some(70), " ")] {
+            assert!(meant_by(&desk, to, text).await.is_none(), "{text:?} to {to:?}");
         }
-        let user = update::User { id: 1, first_name: "Anna".into(), ..Default::default() };
-        assert!(!replied(&desk, 5, 71, "no", &user).await.unwrap());
-        assert!(!replied(&desk, 5, 70, "what is x?", &user).await.unwrap());
         let expected = if by_reply {
-            assert!(replied(&desk, 5, 70, "No, because it is mine", &user).await.unwrap());
+            let (_, question, answer) = meant_by(&desk, Some(70), "No, because it is mine").await.unwrap();
+            desk.answer(&question, answer).await.unwrap();
             "❌ Refused: it is mine · telegram, Anna (1)"
         } else {
             desk.answer(&question, Answer::yes("terminal")).await.unwrap();

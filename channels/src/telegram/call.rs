@@ -1,7 +1,7 @@
 //! A call that is to be approved, as a message: exactly what would run, or as much of it as a message holds and the rest in a file; its
-//! buttons; and what was decided about it. Nothing of it is hidden.
+//! buttons; and what was decided about it. Nothing of it is hidden. A question of the model's in the same way.
 
-use agent::{Answer, Question, Scope};
+use agent::{Answer, Question, Scope, Wording};
 use serde_json::Value;
 
 use super::text::{escape, units};
@@ -18,6 +18,9 @@ const LINE: usize = 500;
 
 /// Units that are left of an argument at least.
 const LEAST: usize = 120;
+
+/// Units of an answer to choose, on its button.
+const OPTION: usize = 60;
 
 /// A button's data: at most 64 bytes (Bot API, `InlineKeyboardButton`).
 const BUTTON: &str = "q:";
@@ -37,15 +40,21 @@ pub(super) enum Choice {
     Session,
     Always,
     No,
+    /// One of the answers that the model offers, counted from 0.
+    Option(usize),
 }
 
 impl Choice {
-    pub(super) fn answer(self, by: String) -> Answer {
-        match self {
-            Self::Once => Answer::yes(by),
-            Self::Session => Answer { scope: Scope::Session, ..Answer::yes(by) },
-            Self::Always => Answer { scope: Scope::Always, ..Answer::yes(by) },
-            Self::No => Answer::no(by),
+    /// `None`: the question has no such answer.
+    pub(super) fn answer(self, question: &Question, by: String) -> Option<Answer> {
+        match (self, question.wording()) {
+            (Self::No, Some(wording)) => Some(wording.answer("", by)),
+            (Self::Option(index), Some(wording)) => wording.options.get(index).map(|_| wording.answer(&(index + 1).to_string(), by)),
+            (_, Some(_)) | (Self::Option(_), None) => None,
+            (Self::Once, None) => Some(Answer::yes(by)),
+            (Self::Session, None) => Some(Answer { scope: Scope::Session, ..Answer::yes(by) }),
+            (Self::Always, None) => Some(Answer { scope: Scope::Always, ..Answer::yes(by) }),
+            (Self::No, None) => Some(Answer::no(by)),
         }
     }
 }
@@ -87,6 +96,9 @@ fn exact_line(text: &str) -> String {
 /// The message with each text cut at `most` units, and other lines at [`LINE`].
 fn page(question: &Question, arguments: &[(String, String)], most: usize) -> String {
     let line = if most == usize::MAX { most } else { most.min(LINE) };
+    if let Some(wording) = question.wording() {
+        return asked(question, &wording, most, line);
+    }
     let tool = escape(&cut(&exact_line(&question.tool), line));
     let reason = escape(&cut(&visible_exact(&question.reason), line));
     let mut out = format!("<b>{tool}</b> needs your approval: {reason}\n");
@@ -103,6 +115,18 @@ fn page(question: &Question, arguments: &[(String, String)], most: usize) -> Str
         out += &format!("Session and Always would allow: <code>{}</code>\n", escape(&cut(&exact_line(&rule_text(rule)), line)));
     }
     out.trim_end().to_owned()
+}
+
+/// What the model wants to know, with each text cut at `most` units, and its task at `line`.
+fn asked(question: &Question, wording: &Wording, most: usize, line: usize) -> String {
+    let mut out = format!("❓ <b>{}</b>\n", escape(&cut(&visible_exact(&wording.question), most)));
+    if let Some(task) = &question.task {
+        out += &format!("for {}\n", escape(&cut(&exact_line(task), line)));
+    }
+    for (index, option) in wording.options.iter().enumerate() {
+        out += &format!("{}. {}\n", index + 1, escape(&cut(&visible_exact(option), most)));
+    }
+    out + "<i>Press a button, or reply with your answer.</i>"
 }
 
 /// `text`, or its beginning and how many bytes there are besides.
@@ -126,6 +150,12 @@ pub(super) fn time_of(question: &Question) -> String {
 /// The buttons under it: yes in its kinds, and in the last row no.
 pub(super) fn buttons(question: &Question) -> Vec<Vec<(String, String)>> {
     let button = |text: &str, choice: char| (text.to_owned(), format!("{BUTTON}{}:{choice}", time_of(question)));
+    if let Some(wording) = question.wording() {
+        let options = wording.options.iter().zip('0'..='9');
+        let mut rows: Vec<_> = options.map(|(option, choice)| vec![button(&cut(&exact_line(option), OPTION), choice)]).collect();
+        rows.push(vec![button("No answer", 'n')]);
+        return rows;
+    }
     let mut yes = vec![button("Once", 'o')];
     if question.rule.is_some() {
         yes.extend([button("Session", 's'), button("Always", 'a')]);
@@ -141,7 +171,7 @@ pub(super) fn read_button(data: &str) -> Option<(&str, Choice)> {
         "s" => Choice::Session,
         "a" => Choice::Always,
         "n" => Choice::No,
-        _ => return None,
+        number => Choice::Option(number.parse().ok()?),
     };
     Some((id, choice))
 }
@@ -149,7 +179,9 @@ pub(super) fn read_button(data: &str) -> Option<(&str, Choice)> {
 /// One line: what was decided, and by whom.
 pub(super) fn answer_line(answer: &Answer) -> String {
     let what = match (answer.allowed, answer.scope) {
-        (true, Scope::Once) => "✅ Allowed this once".to_owned(),
+        (true, Scope::Once) => {
+            answer.why.as_ref().map_or_else(|| "✅ Allowed this once".to_owned(), |words| format!("💬 {}", visible_exact(words)))
+        }
         (true, Scope::Session) => "✅ Allowed in this session".to_owned(),
         (true, Scope::Always) => "✅ Allowed always".to_owned(),
         (false, _) => answer.why.as_ref().map_or_else(|| "❌ Refused".to_owned(), |why| format!("❌ Refused: {}", visible_exact(why))),

@@ -55,6 +55,7 @@ fn buttons_say_which_question_and_what() {
     assert_eq!(texts(&ruled(json!({}))), [yes, vec![button("No", 'n')]]);
     let largest = Question { turn: i64::MAX, ..question(json!({})) };
     assert!(texts(&largest).concat().iter().all(|(_, data)| data.len() <= 64));
+    assert_eq!(read_button("q:7-3f2a91c4.1:3"), Some(("7-3f2a91c4.1", Choice::Option(3))));
     assert_eq!(read_button("q:7-3f2a91c4:a"), Some(("7-3f2a91c4", Choice::Always)));
     for other in ["", "q:7", "q:7-3f2a91c4:x", "x:7-3f2a91c4:a"] {
         assert_eq!(read_button(other), None, "{other}");
@@ -64,11 +65,13 @@ fn buttons_say_which_question_and_what() {
 #[test]
 fn a_decision_is_one_short_line() {
     let check = |answer: Answer, expected: &str| assert_eq!(answer_line(&answer), expected);
-    check(Choice::Once.answer("telegram, Anna (1)".into()), "✅ Allowed this once · telegram, Anna (1)");
-    check(Choice::Session.answer("t".into()), "✅ Allowed in this session · t");
-    check(Choice::Always.answer("t".into()), "✅ Allowed always · t");
-    check(Choice::No.answer("t".into()), "❌ Refused · t");
+    let answer = |choice: Choice, by: &str| choice.answer(&question(json!({})), by.into()).unwrap();
+    check(answer(Choice::Once, "telegram, Anna (1)"), "✅ Allowed this once · telegram, Anna (1)");
+    check(answer(Choice::Session, "t"), "✅ Allowed in this session · t");
+    check(answer(Choice::Always, "t"), "✅ Allowed always · t");
+    check(answer(Choice::No, "t"), "❌ Refused · t");
     check(Answer { why: Some("wrong folder".into()), ..Answer::no("t") }, "❌ Refused: wrong folder · t");
+    assert_eq!(Choice::Option(0).answer(&question(json!({})), "t".into()), None);
     let long = Answer { why: Some("x".repeat(5_000)), ..Answer::no("y".repeat(5_000)) };
     assert!(answer_line(&long).encode_utf16().count() <= RECORD);
 }

@@ -36,7 +36,7 @@ const LIST: &[(&str, &str, &str)] = &[
     ("memory", "[QUERY]", "find notes; or: list, show ID, add TEXT, forget ID, stats"),
     ("tasks", "[stop N]", "list the tasks that run, or stop one"),
     ("jobs", "", "list the jobs"),
-    ("approve", "[ID once|session|always|no]", "list what waits for your approval, or answer"),
+    ("approve", "[ID once|session|always|no]", "list what waits for you, or answer"),
     ("context", "", "say what fills the context"),
     ("why", "[TURN]", "say what made the last answer, or another"),
     ("status", "", "say how the program is"),
@@ -220,14 +220,20 @@ async fn approve(intake: &Intake, argument: &str) -> Result<String, AgentError> 
         return Ok(format!("nothing called {} waits; /approve lists what does", one_line(id)));
     };
     let scope = |scope| Answer { scope, ..Answer::yes(CHANNEL) };
-    let answer = match answer.trim() {
-        "once" | "yes" => scope(Scope::Once),
-        "session" => scope(Scope::Session),
-        "always" => scope(Scope::Always),
-        "no" => Answer::no(CHANNEL),
+    let answer = match (question.wording(), answer.trim()) {
+        (Some(_), "") => return Ok(format!("/approve {id} and your answer")),
+        (Some(wording), words) => wording.answer(words, CHANNEL),
+        (None, "once" | "yes") => scope(Scope::Once),
+        (None, "session") => scope(Scope::Session),
+        (None, "always") => scope(Scope::Always),
+        (None, "no") => Answer::no(CHANNEL),
         _ => return Ok(format!("/approve {id} once, session, always or no")),
     };
-    let word = if answer.allowed { "allowed" } else { "refused" };
+    let word = match (question.wording(), answer.allowed) {
+        (Some(_), _) => "answered",
+        (None, true) => "allowed",
+        (None, false) => "refused",
+    };
     match intake.desk.answer(question, answer).await {
         Ok(()) => Ok(format!("{word}: {}", one_line(&question.tool))),
         Err(error @ (AgentError::NotAsked(_) | AgentError::Rule(_))) => Ok(error.to_string()),

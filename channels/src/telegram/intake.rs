@@ -23,9 +23,8 @@ use super::update::{Kind, Message, Press, Stopped, Update, name};
 use super::who::{Circle, Strangers, Who, has_paired, moved, pair};
 use super::{CHANNEL, approvals, commands, reactions};
 use crate::desk::Desk;
-use crate::terminal::parse_answer;
 
-/// The store's setting with the update that answers a question just now.
+/// The store's setting with the update that answers a question just now, and the question's key.
 const ANSWERING: &str = "answering";
 
 /// The pause before a commit that failed is tried again.
@@ -171,14 +170,11 @@ impl Intake {
         Shelf { workspace: settings.workspace.clone(), most: settings.media_bytes }
     }
 
-    /// Shows a code for pairing on the machine.
-    pub(super) fn open_pairing(&self) {
+    /// A new code for pairing, in a line for whoever is at the machine.
+    pub(super) fn open_pairing(&self) -> String {
         let code = locked(&self.pairing).open((self.hooks.random)(), Instant::now());
         let minutes = LIFE.as_secs() / 60;
-        (self.hooks.show)(&format!(
-            "to become an owner, send this code to @{} on Telegram within {minutes} minutes: {code}",
-            self.me.username
-        ));
+        format!("to become an owner, send this code to @{} on Telegram within {minutes} minutes: {code}", self.me.username)
     }
 
     /// Puts a whole message into the journal.
@@ -234,28 +230,28 @@ impl Intake {
         }
     }
 
-    /// Whether an owner's message was the answer to a question that it replies to.
+    /// Whether an owner's message was the answer to a question.
     async fn answered(&self, update: &Update, message: &Message) -> Result<bool, AgentError> {
-        let asked = message.replied_to().filter(|other| other.from.as_ref().is_some_and(|from| from.id == self.me.id));
-        let words = message.words().0.trim();
-        let (Some(asked), Some(from)) = (asked, &message.from) else { return Ok(false) };
-        if words.is_empty() || parse_answer(words, true).is_none() {
-            return Ok(false);
-        }
-        let store = &self.desk.store;
-        // Kept first: cut off after the answer, the same update finds no question any more, and is no message for that.
-        let again = store.setting(CHANNEL, ANSWERING).await?.as_deref() == Some(&update.name());
-        store.set_setting(CHANNEL, ANSWERING, Some(update.name())).await?;
-        match approvals::replied(&self.desk, message.chat.id, asked.message_id, words, from).await {
-            Ok(answered) if answered || again => Ok(true),
-            Ok(_) => {
-                store.set_setting(CHANNEL, ANSWERING, None).await?;
-                Ok(false)
-            }
+        let (store, name) = (&self.desk.store, update.name());
+        let session = self.session(message.place()).await?;
+        let before = store.setting(CHANNEL, ANSWERING).await?;
+        // Cut off after the answer, the same update finds that question no more, and is no message nor the answer to another for that.
+        let before = before.as_deref().and_then(|before| before.strip_prefix(&format!("{name} ")));
+        let meant = approvals::meant(&self.desk, message, &session).await?;
+        let Some((key, question, answer)) = meant.filter(|(key, ..)| before.is_none_or(|before| before == key)) else {
+            return Ok(before.is_some());
+        };
+        store.set_setting(CHANNEL, ANSWERING, Some(format!("{name} {key}"))).await?;
+        match self.desk.answer(&question, answer).await {
+            Ok(()) => Ok(true),
             Err(error) if passes(&error) => Err(error),
+            // It was answered in this moment, from elsewhere.
+            Err(AgentError::NotAsked(_)) => {
+                store.set_setting(CHANNEL, ANSWERING, None).await?;
+                Ok(before.is_some())
+            }
             Err(error) => {
-                let session = self.session(message.place()).await?;
-                store.say(CHANNEL, &session, &error.to_string(), Some(&update.name())).await?;
+                store.say(CHANNEL, &session, &error.to_string(), Some(&name)).await?;
                 Ok(true)
             }
         }

@@ -36,7 +36,7 @@ pub(crate) async fn intake(store: &Store, fake: &Fake, workspace: &std::path::Pa
         jobs: Box::new(|| told("no jobs".into())),
         show: Box::new(|_| {}),
         random: || 42,
-        pair: Arc::new(Notify::new()),
+        pair: tokio::sync::Mutex::new(tokio::sync::mpsc::channel(1).1),
     };
     let me = Me { id: 99, username: "CrabBot".into() };
     let parcels = Parcels::load(store).await.unwrap();
@@ -141,7 +141,7 @@ async fn strangers_leave_nothing() {
 #[tokio::test]
 async fn a_code_makes_an_owner_once() {
     let mut bench = Bench::new().await;
-    bench.intake.open_pairing();
+    assert!(bench.intake.open_pairing().ends_with("within 10 minutes: 0000-0042"));
     bench.take(1, "message", 5, 5, json!({ "text": "00000041" })).await;
     assert_eq!(bench.said().await, []);
     bench.take(2, "message", 5, 5, json!({ "text": "/start 0000-0042" })).await;

@@ -41,7 +41,7 @@ use agent::AgentError;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-pub use api::{Api, ApiError};
+pub use api::{Api, ApiError, PROXIES};
 pub use settings::{Group, Health, Hooks, MEDIA_BYTES, Settings, Telling, Webhook, When};
 
 use crate::desk::Desk;
@@ -161,12 +161,14 @@ async fn me(api: &Api, health: &Reporter, hooks: &Hooks) -> Result<Me, TelegramE
 async fn pair(intake: &Intake) -> Infallible {
     // What cannot be read now the first update will tell of.
     if intake.circle().await.is_ok_and(|circle| circle.owners.is_empty()) {
-        intake.open_pairing();
+        (intake.hooks.show)(&intake.open_pairing());
     }
-    loop {
-        intake.hooks.pair.notified().await;
-        intake.open_pairing();
+    let mut asked = intake.hooks.pair.lock().await;
+    while let Some(asks) = asked.recv().await {
+        // Who does not wait any more wants none.
+        let _ = asks.send(intake.open_pairing());
     }
+    std::future::pending().await
 }
 
 /// Keeps the commands that Telegram shows as the owners and groups are.

@@ -4,10 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, mpsc, oneshot};
 use url::Url;
 
 use crate::terminal::UndoFiles;
@@ -104,8 +103,8 @@ pub struct Hooks {
     pub show: Box<dyn Fn(&str) + Send + Sync>,
     /// A random number, which nobody can guess.
     pub random: fn() -> u64,
-    /// Told when somebody at the machine wants a new code for pairing. Without any owner there is one at the start.
-    pub pair: Arc<Notify>,
+    /// Somebody at the machine wants a new code for pairing, and reads what to do with it. Without any owner there is one at the start.
+    pub pair: Mutex<mpsc::Receiver<oneshot::Sender<String>>>,
 }
 
 /// How the channel is.

@@ -72,12 +72,14 @@ impl Approver {
 
     /// Where the answer to `question` comes from.
     pub(super) fn way(&self, question: &Question) -> Way<'_> {
+        let of_the_model = question.wording().is_some();
         match (self.mode, &self.terminal) {
-            // A blanket yes is about calls that come, not about doing one a second time.
-            (Approve::All, _) if !question.cut_off && !self.resumed => Way::Yes,
+            // A blanket yes is about calls that come, not about doing one a second time, and no answer to a question.
+            (Approve::All, _) if !question.cut_off && !self.resumed && !of_the_model => Way::Yes,
             (Approve::Deny, _) => Way::No,
             (Approve::Wait, _) => Way::Later,
             (Approve::Prompt | Approve::All, Some(terminal)) => Way::Ask(terminal),
+            (Approve::Prompt | Approve::All, None) if of_the_model => Way::Nobody("it is a question for you"),
             (Approve::Prompt | Approve::All, None) if question.cut_off => Way::Nobody("it may have run before the last stop"),
             (Approve::Prompt | Approve::All, None) if self.resumed => Way::Nobody("--approve all is for new messages only"),
             (Approve::Prompt | Approve::All, None) => Way::Nobody("--approve all would run it"),

@@ -50,7 +50,7 @@ impl Terminal {
             }
             match self.read_line().await {
                 Ok(Some(line)) => {
-                    if let Some(answer) = parse_answer(&line, question.rule.is_some()) {
+                    if let Some(answer) = parse_answer(&line, question) {
                         return answer;
                     }
                 }
@@ -69,6 +69,10 @@ impl Terminal {
 }
 
 fn prompt(question: &Question, patience: &str) -> String {
+    if let Some(wording) = question.wording() {
+        let number = if wording.options.is_empty() { "" } else { ", or a number" };
+        return format!("Your answer{number}? (Enter: none; none after {patience}) ");
+    }
     let longer = if question.rule.is_some() { "[s]ession / [a]lways / " } else { "" };
     format!("Run this? [y]es / {longer}[n]o / [n]o, because … (no after {patience}) ")
 }
@@ -83,9 +87,13 @@ fn no(why: Option<String>) -> Answer {
     Answer { why, ..Answer::no(CHANNEL) }
 }
 
-/// The answer in `line`; `None`: it is neither. Only a question with a rule takes an answer for longer than once.
-pub(crate) fn parse_answer(line: &str, has_rule: bool) -> Option<Answer> {
-    let line = line.trim();
+/// The answer in `line`; `None`: it is neither yes nor no. Only a question with a rule takes an answer for longer than once, and only a
+/// question of the model's takes any words.
+pub(crate) fn parse_answer(line: &str, question: &Question) -> Option<Answer> {
+    if let Some(wording) = question.wording() {
+        return Some(wording.answer(line, CHANNEL));
+    }
+    let (line, has_rule) = (line.trim(), question.rule.is_some());
     let end = line.find(|c: char| !c.is_alphabetic()).unwrap_or(line.len());
     let (word, rest) = line.split_at(end);
     match word.to_lowercase().as_str() {
@@ -102,17 +110,28 @@ pub(crate) fn parse_answer(line: &str, has_rule: bool) -> Option<Answer> {
     }
 }
 
-/// What would run, whole: each argument under its name, texts of several lines behind a margin, so that no text can pass for
+/// What would run, or what the model wants to know, whole: each argument under its name, texts of several lines behind a margin, so that no text can pass for
 /// another argument or for the program's own words.
 pub fn question_text(question: &Question, colour: bool) -> String {
     let (bold, plain) = if colour { (BOLD, PLAIN) } else { ("", "") };
-    let tool = visible_exact(&question.tool).replace('\n', "␊");
-    let reason = visible_exact(&question.reason);
+    let wording = question.wording();
+    let (head, reason) = match &wording {
+        Some(wording) => (format!("{bold}The model asks{plain}: "), visible_exact(&wording.question)),
+        None => {
+            let tool = visible_exact(&question.tool).replace('\n', "␊");
+            (format!("{bold}{tool}{plain} needs your approval: "), visible_exact(&question.reason))
+        }
+    };
     let mut reason = reason.trim_end_matches('\n').split('\n');
-    let mut out = format!("{bold}{tool}{plain} needs your approval: {}\n", reason.next().unwrap_or_default());
+    let mut out = format!("{head}{}\n", reason.next().unwrap_or_default());
     reason.for_each(|line| out += &format!("  │ {line}\n"));
     if let Some(task) = &question.task {
         out += &format!("  for {}\n", visible_exact(task).replace('\n', "␊"));
+    }
+    if let Some(wording) = wording {
+        let options = wording.options.iter().enumerate();
+        options.for_each(|(index, option)| push_argument(&mut out, &(index + 1).to_string(), &Value::String(option.clone())));
+        return out;
     }
     match &question.arguments {
         Value::Object(map) if map.is_empty() => out += "  (without arguments)\n",

@@ -107,6 +107,18 @@ fn what_would_run_is_shown_whole_and_as_it_is() {
 }
 
 #[test]
+fn the_model_gets_the_owners_words_or_a_number() {
+    let of_the_model = question("ask_user", json!({ "question": "Which one?\nSay it\u{1b}.", "options": ["tea", "milk\n3: none"] }));
+    let text = "The model asks: Which one?\n  │ Say it␛.\n  1: tea\n  2:\n  │ milk\n  │ 3: none\n";
+    let prompt = "Your answer, or a number? (Enter: none; none after 10 min) ";
+    for (typed, allowed, why) in [("1\n", true, "tea"), ("no\n", true, "no"), ("\n", false, "no answer was given")] {
+        let (answer, shown) = asked(typed, &of_the_model);
+        assert_eq!((answer.allowed, answer.why.as_deref()), (allowed, Some(why)), "{typed:?}");
+        assert_eq!(shown, format!("{text}{prompt}"));
+    }
+}
+
+#[test]
 fn the_question_stands_before_the_prompt() {
     let (_, shown) = asked("hm\ny\n", &question("shell", json!({ "command": "ls" })));
     let head = "shell needs your approval: it can change things on this machine\n  command: ls\n";

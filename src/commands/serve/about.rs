@@ -1,21 +1,28 @@
 //! How the process is, put together from its parts: what `paguro status` and `/status` show.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use channels::telegram::Health;
 use channels::{Desk, State};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::status::{self, Channel, Hot, Model, Readiness, Status};
+
+/// Where a code for pairing is asked for.
+type Pair = mpsc::Sender<oneshot::Sender<String>>;
+
+/// How long a code for pairing is waited for: it needs the bot's name, which only Telegram knows.
+const PAIR: Duration = Duration::from_secs(5);
 
 /// What is known beside the journal.
 pub struct About {
     started: Instant,
     /// What the model's plan is, in bytes.
     planned: Option<u64>,
-    telegram: Mutex<Option<watch::Receiver<Health>>>,
+    telegram: Mutex<Option<(watch::Receiver<Health>, Pair)>>,
 }
 
 impl About {
@@ -24,8 +31,21 @@ impl About {
     }
 
     /// Telegram is there, and says how it is.
-    pub fn telegram(&self, health: watch::Receiver<Health>) {
-        *self.telegram.lock().unwrap_or_else(PoisonError::into_inner) = Some(health);
+    pub fn telegram(&self, health: watch::Receiver<Health>, pair: Pair) {
+        *self.telegram.lock().unwrap_or_else(PoisonError::into_inner) = Some((health, pair));
+    }
+
+    /// A new code by which somebody becomes an owner on Telegram, in a line that says what to do with it.
+    pub async fn pair(&self) -> Result<String> {
+        let telegram = self.telegram.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (health, pair) = telegram.context("no Telegram bot is configured here; `paguro config init` asks for its token")?;
+        let (asks, code) = oneshot::channel();
+        let asked = async {
+            pair.send(asks).await.ok()?;
+            code.await.ok()
+        };
+        let code = timeout(PAIR, asked).await.ok().flatten();
+        code.with_context(|| format!("there is no code now: {}", health.borrow().state))
     }
 
     pub async fn status(&self, desk: &Desk) -> Result<Status> {
@@ -42,7 +62,7 @@ impl About {
             State::Stopping => Readiness::Unknown,
         };
         let telegram = self.telegram.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let telegram = telegram.map(|health| {
+        let telegram = telegram.map(|(health, _)| {
             let Health { state, is_well, errors, last_update, .. } = &*health.borrow();
             let last = last_update.map(|at| format!("; last update {} s ago", at.elapsed().as_secs())).unwrap_or_default();
             let errors = match errors {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use channels::Desk;
 use channels::telegram::{Group, Health, Hooks, Settings, TelegramError, Webhook, When};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::about::About;
@@ -48,8 +48,9 @@ impl Telegram {
         }
         let (sender, receiver) = watch::channel(new);
         let health = watch::Sender::new(Health::new());
-        about.telegram(health.subscribe());
-        let (desk, hooks) = (desk.clone(), hooks(context, desk, about)?);
+        let (pair, asked) = mpsc::channel(1);
+        about.telegram(health.subscribe(), pair);
+        let (desk, hooks) = (desk.clone(), hooks(context, desk, about, asked)?);
         let task = beside.spawn(async move {
             let error = channels::telegram::run(desk, receiver, health, hooks).await;
             match error {
@@ -106,7 +107,7 @@ fn read_secret(context: &Context, file: &Path) -> Result<String> {
     }
 }
 
-fn hooks(context: &Context, desk: &Desk, about: &Arc<About>) -> Result<Hooks> {
+fn hooks(context: &Context, desk: &Desk, about: &Arc<About>, pair: mpsc::Receiver<oneshot::Sender<String>>) -> Result<Hooks> {
     let undo_files = chat::undo_files(context.kept(&desk.store), context.open_workspace()?);
     let (for_why, for_jobs, for_status, about) = (desk.clone(), desk.clone(), desk.clone(), Arc::clone(about));
     let or_error = |told: Result<String>| told.unwrap_or_else(|error| format!("{error:#}"));
@@ -126,6 +127,6 @@ fn hooks(context: &Context, desk: &Desk, about: &Arc<About>) -> Result<Hooks> {
         }),
         show: Box::new(|line| tell!("paguro: {}", channels::visible(line))),
         random: || RandomState::new().build_hasher().finish(),
-        pair: Arc::new(Notify::new()),
+        pair: Mutex::new(pair),
     })
 }

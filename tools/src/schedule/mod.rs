@@ -79,8 +79,8 @@ impl Tool for Schedule {
     fn schema(&self) -> ToolSchema {
         schema(
             NAME,
-            "Remind the user later (kind reminder: text is said to them), or do something later by yourself (kind prompt: text is your \
-             order then). action add needs when and text; remove needs name.",
+            "Remind the user later (kind reminder: text is said to them) or do something later (kind prompt: text is your order then). \
+             action add needs when and text; remove needs name.",
             1,
             json!({
                 "action": {"type": "string", "enum": ["add", "list", "remove"]},

@@ -46,7 +46,7 @@ struct Arguments {
 
 impl Tool for WebFetch {
     fn schema(&self) -> ToolSchema {
-        schema("web_fetch", "Read a page of the public web as Markdown, or a text file.", 1, json!({"url": {"type": "string"}}))
+        schema("web_fetch", "Read a web page as Markdown, or a text file.", 1, json!({"url": {"type": "string"}}))
     }
 
     fn effect(&self) -> Effect {

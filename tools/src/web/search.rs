@@ -139,7 +139,7 @@ struct Arguments {
 
 impl Tool for WebSearch {
     fn schema(&self) -> ToolSchema {
-        schema("web_search", "Search the web. Read a result with web_fetch.", 1, json!({"query": {"type": "string"}}))
+        schema("web_search", "Search the web.", 1, json!({"query": {"type": "string"}}))
     }
 
     fn effect(&self) -> Effect {

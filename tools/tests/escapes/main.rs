@@ -63,6 +63,7 @@ impl Ground {
             session: "s".into(),
             foreign: None,
             timeout: Duration::from_secs(10),
+            ..ToolContext::default()
         };
         let result = runtime.block_on(self.shell.run(&json!({"command": command}), &context));
         result.map_or_else(|error| format!("error: {error}"), |output| output.text)
