@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, params};
 
-use crate::codes::{WORD, encode, signs};
+use crate::code::{WORD, encode, signs};
 use crate::error::Failure;
 use crate::limits;
 use crate::vectors::{self, fact, numbers, set_fact};

@@ -1,61 +1,37 @@
 //! The codes of all vectors, held in memory: the first pass of a search by meaning.
 //!
-//! A code is of what a vector differs by from the centre that is nearest to it (`centres.rs`). It has two bits for each number: its sign,
-//! and whether it is large. Two vectors in the same direction agree in most signs: the number of those in which they differ grows with the
-//! angle between them. The signs of all are compared with those of what the query differs by from the same centre. Of the nearest the
-//! similarity is estimated by way of all bits and the query's own numbers, which puts them in order for the second pass, which reads the
-//! vectors. Nothing is decided here, and nothing is read from the database: `vectors.rs` does both.
+//! Two vectors in the same direction agree in most signs: the number of those in which they differ grows with the angle between them. The
+//! signs of what each vector differs by from its centre are compared with those of what the query differs by from the same centre; of
+//! centres so far away that nothing near can be there, none are. Of the nearest the similarity is estimated by way of all bits and the
+//! query's own numbers, which puts them in order for the second pass, which reads the vectors. Nothing is decided here, and nothing is read
+//! from the database: `vectors.rs` does both.
 //!
-//! Where a number is large, and what then stands for it, is the best there is for normally distributed ones (Max, "Quantizing for
-//! minimum distortion", 1960). The estimate is that of Gao and Long, "RaBitQ", 2024: what the code says of the likeness to the query,
-//! by what it says of the likeness to its own vector. With v = c + r and q of length 1, q·v = q·c + r·c + r·(q − c), of which the last
-//! alone is estimated.
+//! The estimate is that of Gao and Long, "RaBitQ", 2024: what the code says of the likeness to the query, by what it says of the likeness
+//! to its own vector. With v = c + r and q of length 1, q·v = q·c + r·c + r·(q − c), of which the last alone is estimated.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::centres::{Centres, product, products, unit};
+use crate::code::{KEPT, LEVELS, Sums, WORD, read_rest, signs, word};
 use crate::limits;
 
 /// Who may find a note; bit n of a mask allows class n. Those that nobody may find have the last.
 pub(crate) const HIDDEN: u8 = 3;
 
-/// Codes that are compared before the nearest of them are looked at.
+/// Codes that are looked through before the farthest of those that were kept are dropped.
 const BLOCK: usize = 2_048;
 
-/// Codes of which only the nearest is looked at first.
-const GROUP: usize = 32;
-
-/// Bits of a word.
-pub(crate) const WORD: usize = 64;
-
-/// From how many standard deviations on a number is large; what stands for a small one and for a large one.
-const LARGE: f32 = 0.9816;
-const LEVELS: [f32; 2] = [0.4528, 1.510];
-
-/// The same as a sum: the sign has this weight, and the other bit, which says whether a large one is positive or a small one is not, this.
+/// What stands for a number, as a sum: the sign has this weight, and the other bit, which says whether a large one is positive or a small
+/// one is not, this.
 const WEIGHTS: [f32; 2] = [(LEVELS[1] + LEVELS[0]) / 2.0, (LEVELS[1] - LEVELS[0]) / 2.0];
-
-/// The mean product of a number and what stands for it: the length of what is coded, by the scale and the root of the dimension.
-const KEPT: f32 = 0.8825;
 
 /// The steps in which the first pass reckons with likenesses: so many for 1.
 const STEPS: f32 = 8_000.0;
 
 /// More than any likeness that the first pass may take something to have.
 const MOST: f32 = 2.0;
-
-/// What is known of a vector beside its bits.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sums {
-    /// What makes a product with what is coded of what the bits say.
-    scale: f32,
-    /// The product of what is coded and the centre.
-    own: f32,
-    /// The same as the bits say it.
-    said: f32,
-}
 
 /// The codes, beside the notes that they are of.
 #[derive(Default)]
@@ -184,14 +160,13 @@ impl Codes {
 
     /// The places of the `most` codes that are nearest to the query as their signs say; of equal ones, the last. Without those that are too far,
     /// unless there are fewer than `least` others.
-    fn first_pass(&self, query: &Query, mask: u8, least: usize, most: usize) -> Vec<u32> {
-        let distances = match self.words {
+    fn first_pass(&self, query: &Query<'_>, mask: u8, least: usize, most: usize) -> Vec<u32> {
+        let look = |places: Range<usize>| match self.words {
             // The sizes that small embedders have (384 and 768 numbers), for which the compiler unrolls the loop.
-            6 => Self::distances::<6>,
-            12 => Self::distances::<12>,
-            _ => Self::any_distances,
+            6 => self.look_through::<6>(places, query, mask, most),
+            12 => self.look_through::<12>(places, query, mask, most),
+            _ => self.look_through::<0>(places, query, mask, most),
         };
-        let look = |places: Range<usize>| self.look_through(places, query, mask, most, distances);
         let mut kept = if self.len() < limits::CODES_FOR_TWO {
             look(0..self.len())
         } else {
@@ -211,25 +186,21 @@ impl Codes {
         kept.into_iter().filter(|(distance, _)| *distance <= enough).map(|(_, place)| place).collect()
     }
 
-    /// The same of some of the places, each with its distance, the last first.
-    fn look_through(&self, places: Range<usize>, query: &Query, mask: u8, most: usize, distances: Distances) -> Vec<(i16, u32)> {
+    /// The same of some of the places, each with its distance, the last first. `WORDS` are those of a code; 0: any number.
+    fn look_through<const WORDS: usize>(&self, places: Range<usize>, query: &Query<'_>, mask: u8, most: usize) -> Vec<(i16, u32)> {
         let mut kept: Vec<(i16, u32)> = Vec::with_capacity(2 * most + BLOCK);
         let (mut below, mut bar) = (i16::MAX, i16::MAX);
-        let mut block = [0_i16; BLOCK];
+        let (mut sides, mut list) = (Sides::new(query, self.words), [0_u16; BLOCK]);
         for start in places.clone().step_by(BLOCK).rev() {
             let end = places.end.min(start + BLOCK);
-            distances(self, start..end, query, bar, &mut block);
-            for group in (start..end).step_by(GROUP).rev() {
-                let places = group..end.min(group + GROUP);
-                let distances = &block[group - start..places.end - start];
-                // Most groups have none: this is all that happens to them.
-                if distances.iter().fold(i16::MAX, |least, distance| least.min(*distance)) >= below {
-                    continue;
-                }
-                for (place, distance) in places.zip(distances).rev() {
-                    if *distance < below && mask >> self.classes[place] & 1 == 1 {
-                        kept.push((*distance, u32::try_from(place).unwrap_or(u32::MAX)));
-                    }
+            let count = promising(&self.nearby[start..end], &query.nearest, bar, &mut list);
+            for index in list[..count].iter().rev() {
+                let place = start + usize::from(*index);
+                let nearby = usize::from(self.nearby[place]);
+                let differ = differ::<WORDS>(&self.signs[place * self.words..(place + 1) * self.words], sides.signs(nearby));
+                let distance = query.distance(nearby, differ, self.sums[place]);
+                if distance < below && mask >> self.classes[place] & 1 == 1 {
+                    kept.push((distance, u32::try_from(place).unwrap_or(u32::MAX)));
                 }
             }
             if kept.len() >= 2 * most {
@@ -242,15 +213,11 @@ impl Codes {
     }
 }
 
-/// Gives of each of some places how far it is from the query, as the signs say, in steps; [`i16::MAX`] where all of its centre are farther than
-/// some distance.
-type Distances = fn(&Codes, Range<usize>, &Query, i16, &mut [i16]);
-
 /// What is looked for, as the centres see it: of each, the first of them none.
-struct Query {
-    /// The signs of what the query differs by from the centre.
-    signs: Vec<u64>,
-    /// How long that is, by the root of the dimension and [`KEPT`].
+struct Query<'a> {
+    vector: &'a [f32],
+    centres: &'a Centres,
+    /// How long that is by which the vector differs from the centre, by the root of the dimension and [`KEPT`].
     reach: Vec<f32>,
     /// The product with the centre.
     products: Vec<f32>,
@@ -262,18 +229,15 @@ struct Query {
     wrong: i16,
 }
 
-impl Query {
+impl<'a> Query<'a> {
     /// For a vector of length 1.
-    fn new(vector: &[f32], centres: &Centres, largest: &[[f32; 2]]) -> Self {
+    fn new(vector: &'a [f32], centres: &'a Centres, largest: &[[f32; 2]]) -> Self {
         #[allow(clippy::cast_precision_loss, reason = "a vector has at most 8,192 numbers")]
         let root = KEPT * (vector.len() as f32).sqrt();
-        let (mut all, mut reach, mut to_centres) = (signs(vector), vec![root], vec![0.0]);
-        for centre in (1..centres.len()).filter_map(|number| centres.get(number)) {
-            let rest: Vec<f32> = vector.iter().zip(centre).map(|(number, centre)| number - centre).collect();
-            all.extend(signs(&rest));
-            reach.push(root * product(&rest, &rest).sqrt());
-            to_centres.push(product(vector, centre));
-        }
+        let to_centres: Vec<f32> =
+            (0..centres.len()).map(|number| centres.get(number).map_or(0.0, |centre| product(vector, centre))).collect();
+        let reach = |(number, product): (usize, &f32)| root * (1.0 - 2.0 * product + centres.square(number)).max(0.0).sqrt();
+        let reach: Vec<f32> = to_centres.iter().enumerate().map(reach).collect();
         // What is coded stands upright on the centre, but for what `own` says; so does only a part of the query.
         let nearest = |(number, [own, scale]): (usize, &[f32; 2])| {
             let (product, square) = (to_centres[number], centres.square(number));
@@ -286,7 +250,12 @@ impl Query {
         let deviation = std::f32::consts::FRAC_PI_2 * reach[at_home] * largest[at_home][1] * KEPT / root;
         #[allow(clippy::cast_possible_truncation, reason = "a few thousand")]
         let wrong = (limits::SURE * deviation * STEPS) as i16;
-        Self { signs: all, reach, products: to_centres, nearest, cosines: products(vector.len()), wrong }
+        Self { vector, centres, reach, products: to_centres, nearest, cosines: products(vector.len()), wrong }
+    }
+
+    /// How far from it is what differs from a centre in so many other signs than the query does.
+    fn distance(&self, nearby: usize, differ: u32, sums: Sums) -> i16 {
+        steps(self.products[nearby] + sums.own + self.reach[nearby] * sums.scale * self.cosines[differ as usize])
     }
 
     /// A distance beyond which nothing is looked for: that of the [`limits::WATCHED`]th, and by what the signs may be wrong about it.
@@ -323,38 +292,47 @@ fn keep(kept: &mut Vec<(i16, u32)>, most: usize) -> i16 {
     limit
 }
 
-impl Codes {
-    /// Of codes of `WORDS` words.
-    fn distances<const WORDS: usize>(&self, places: Range<usize>, query: &Query, bar: i16, out: &mut [i16]) {
-        let (codes, queries) = (&self.signs.as_chunks::<WORDS>().0[places.clone()], query.signs.as_chunks::<WORDS>().0);
-        let known = self.nearby[places.clone()].iter().zip(&self.sums[places]);
-        for ((code, (nearby, sums)), out) in codes.iter().zip(known).zip(out) {
-            if query.nearest[usize::from(*nearby)] >= bar {
-                *out = i16::MAX;
-                continue;
-            }
-            let query_code = &queries[usize::from(*nearby)];
-            let mut differ = 0;
-            for word in 0..WORDS {
-                differ += (code[word] ^ query_code[word]).count_ones();
-            }
-            *out = distance(query, *nearby, differ, *sums);
-        }
+/// The signs of what a query differs by from each centre, made when they are asked for: most never are.
+struct Sides<'a> {
+    query: &'a Query<'a>,
+    words: usize,
+    signs: Vec<u64>,
+    known: Vec<bool>,
+}
+
+impl<'a> Sides<'a> {
+    fn new(query: &'a Query<'a>, words: usize) -> Self {
+        let count = query.products.len();
+        Self { query, words, signs: vec![0; count * words], known: vec![false; count] }
     }
 
-    /// Of any length.
-    fn any_distances(&self, places: Range<usize>, query: &Query, bar: i16, out: &mut [i16]) {
-        let code = |place: usize| self.signs[place * self.words..].iter().take(self.words);
-        for (place, out) in places.zip(out) {
-            let nearby = self.nearby[place];
-            if query.nearest[usize::from(nearby)] >= bar {
-                *out = i16::MAX;
-                continue;
-            }
-            let query_code = &query.signs[usize::from(nearby) * self.words..];
-            let differ = code(place).zip(query_code).map(|(a, b)| (a ^ b).count_ones()).sum();
-            *out = distance(query, nearby, differ, self.sums[place]);
+    fn signs(&mut self, nearby: usize) -> &[u64] {
+        let place = nearby * self.words..(nearby + 1) * self.words;
+        if !std::mem::replace(&mut self.known[nearby], true) {
+            let centre = self.query.centres.get(nearby).unwrap_or_default().iter().chain(std::iter::repeat(&0.0));
+            let rest: Vec<f32> = self.query.vector.iter().zip(centre).map(|(number, centre)| number - centre).collect();
+            self.signs[place.clone()].copy_from_slice(&signs(&rest));
         }
+        &self.signs[place]
+    }
+}
+
+/// Puts the places of those into the list whose centres may have something nearer than `bar`: how many.
+fn promising(nearby: &[u16], nearest: &[i16], bar: i16, list: &mut [u16; BLOCK]) -> usize {
+    let mut count = 0;
+    // Without a branch: which are promising cannot be foreseen.
+    for (index, number) in (0_u16..).zip(nearby) {
+        list[count % BLOCK] = index;
+        count += usize::from(nearest[usize::from(*number)] < bar);
+    }
+    count
+}
+
+/// In how many bits two codes differ, of `WORDS` words; 0: of any number.
+fn differ<const WORDS: usize>(a: &[u64], b: &[u64]) -> u32 {
+    match (<&[u64; WORDS]>::try_from(a), <&[u64; WORDS]>::try_from(b)) {
+        (Ok(a), Ok(b)) if WORDS > 0 => a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum(),
+        _ => a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum(),
     }
 }
 
@@ -367,71 +345,11 @@ fn nth(kept: &[(i16, u32)], place: usize) -> i16 {
     *distances.select_nth_unstable(place.max(1) - 1).1
 }
 
-/// How far the query is from what differs from its centre in so many signs as the query does.
-fn distance(query: &Query, nearby: u16, differ: u32, sums: Sums) -> i16 {
-    let nearby = usize::from(nearby);
-    steps(query.products[nearby] + sums.own + query.reach[nearby] * sums.scale * query.cosines[differ as usize])
-}
-
 /// A likeness as a distance in steps.
 fn steps(likeness: f32) -> i16 {
     #[allow(clippy::cast_possible_truncation, reason = "out of range becomes the nearest in it")]
     let steps = ((MOST - likeness) * STEPS) as i16;
     steps.clamp(0, i16::MAX - 1)
-}
-
-/// The code of a vector: the signs (set: more than nothing), the other bits, each as whole words of eight bytes, and the scale; where a centre
-/// is near, the two other [`Sums`] and the centre's number.
-pub(crate) fn encode(vector: &[f32], centres: &Centres) -> Vec<u8> {
-    let bytes = vector.len().div_ceil(WORD) * 8;
-    let mut code = vec![0; 2 * bytes];
-    let Some(mut coded) = unit(vector.to_vec()) else { return code };
-    let nearby = centres.nearest(&coded);
-    let centre = centres.get(nearby);
-    if let Some(centre) = centre {
-        coded.iter_mut().zip(centre).for_each(|(number, centre)| *number -= centre);
-    }
-    let length = product(&coded, &coded).sqrt();
-    #[allow(clippy::cast_precision_loss, reason = "a vector has at most 8,192 numbers")]
-    let large = LARGE * length / (vector.len() as f32).sqrt();
-    // What the bits say of the likeness to what is coded, and to the centre.
-    let (mut own, mut said) = (0.0, 0.0);
-    for (index, number) in coded.iter().enumerate() {
-        let (positive, is_large) = (*number > 0.0, number.abs() > large);
-        code[index / 8] |= u8::from(positive) << (index % 8);
-        code[bytes + index / 8] |= u8::from(positive == is_large) << (index % 8);
-        let level = LEVELS[usize::from(is_large)];
-        own += number.abs() * level;
-        said += centre.map_or(0.0, |centre| if positive { centre[index] } else { -centre[index] }) * level;
-    }
-    // What is in its centre differs by nothing, and nothing is said of it.
-    let scale = if own > 0.0 { length * length / own } else { 0.0 };
-    code.extend(scale.to_le_bytes());
-    if let Some(centre) = centre {
-        code.extend(product(&coded, centre).to_le_bytes());
-        code.extend((said * scale).to_le_bytes());
-        code.extend(u16::try_from(nearby).unwrap_or_default().to_le_bytes());
-    }
-    code
-}
-
-/// What stands behind a code's bits, where there are so many centres.
-fn read_rest(rest: &[u8], centres: usize) -> (Sums, u16) {
-    let number = |index: usize| rest.get(4 * index..4 * index + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0.0, f32::from_le_bytes);
-    let nearby = rest.get(12..14).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_le_bytes);
-    // A damaged code is found late, and harms nobody.
-    let nearby = if usize::from(nearby) < centres { nearby } else { 0 };
-    (Sums { scale: number(0), own: number(1), said: number(2) }, nearby)
-}
-
-/// The signs of the numbers (set: more than nothing), as whole words.
-pub(crate) fn signs(vector: &[f32]) -> Vec<u64> {
-    let bit = |(index, number): (usize, &f32)| u64::from(*number > 0.0) << index;
-    vector.chunks(WORD).map(|numbers| numbers.iter().enumerate().map(bit).sum()).collect()
-}
-
-fn word(bytes: &[u8]) -> u64 {
-    bytes.try_into().map_or(0, u64::from_le_bytes)
 }
 
 /// For each byte of a code, what each of its 256 values says of the likeness to the vector: the sum of the vector's numbers, with the
@@ -467,6 +385,7 @@ fn look_up(table: &[[f32; 256]], bits: &[u64]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::encode;
 
     #[test]
     fn the_nearest_stay() {

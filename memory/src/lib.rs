@@ -8,6 +8,7 @@ mod activity;
 mod backup;
 mod centres;
 mod channel;
+mod code;
 mod codes;
 mod conversation;
 mod database;

@@ -113,7 +113,7 @@ pub const MARGIN: f64 = 2.0;
 
 /// Of `count` codes, how many of the nearest are put in order for the second pass of a search by meaning.
 pub(crate) fn first_pass(count: usize) -> usize {
-    (count / 128).clamp(1_024, 8_192)
+    (count / 160).clamp(1_024, 6_144)
 }
 
 /// Of `count` vectors, how many a search by meaning reads at most. Each costs about two microseconds: at a million notes 15 ms must do for
@@ -146,16 +146,16 @@ pub const LEARN_AGAIN: usize = 8;
 /// One note in so many has it looked at whether they are due: it costs a count of all.
 pub const LEARN_EVERY: i64 = 4_096;
 
-/// Centres for `count` vectors. Each costs a search half a microsecond.
+/// Centres for `count` vectors. Each costs a search a tenth of a microsecond.
 pub(crate) fn centres(count: usize) -> usize {
-    (count / 128).clamp(64, 1_024)
+    (count / 128).clamp(64, 2_048)
 }
 
 /// Vectors that a centre is learned from, on the average.
-pub const SAMPLE: usize = 32;
+pub const SAMPLE: usize = 20;
 
 /// Vectors of the sample that a centre is the mean of at least: none of them can be told from it.
-pub const MEMBERS: usize = 8;
+pub const MEMBERS: usize = 4;
 
 /// Vectors that are deleted in one transaction when the embedder changes.
 pub const VECTORS_AT_ONCE: usize = 2_000;

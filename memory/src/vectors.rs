@@ -6,7 +6,8 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::centres::{self, Centres};
-use crate::codes::{self, Codes, HIDDEN};
+use crate::code::encode;
+use crate::codes::{Codes, HIDDEN};
 use crate::error::Failure;
 use crate::notes::NoteKind;
 use crate::{StoreError, limits};
@@ -29,7 +30,7 @@ pub(crate) fn put(transaction: &Transaction<'_>, note: i64, vector: &[f32]) -> R
         }
     }
     transaction.prepare_cached(PUT)?.execute(params![note, bytes(vector)])?;
-    transaction.prepare_cached(PUT_CODE)?.execute(params![note, codes::encode(vector, &*centres::read(transaction)?)])?;
+    transaction.prepare_cached(PUT_CODE)?.execute(params![note, encode(vector, &*centres::read(transaction)?)])?;
     transaction.prepare_cached("DELETE FROM vectors_wanted WHERE note = ?1")?.execute([note])?;
     centres::learn_if_due(transaction, note)
 }
@@ -207,9 +208,8 @@ pub(crate) const UNFOLLOW: &str = "
 /// Gives the connection what migrations call: the code of a vector as it is kept, by itself.
 pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    connection.create_scalar_function("paguro_code", 1, flags, |context| {
-        Ok(codes::encode(&numbers(context.get_raw(0).as_blob()?), &Centres::none()))
-    })
+    connection
+        .create_scalar_function("paguro_code", 1, flags, |context| Ok(encode(&numbers(context.get_raw(0).as_blob()?), &Centres::none())))
 }
 
 pub(crate) fn numbers(kept: &[u8]) -> Vec<f32> {
