@@ -56,7 +56,7 @@ pub async fn tools(context: &Context, user: User, settings: Settings) -> Result<
         all.extend(tools::web(&config.web.settings(&context.home)?));
     }
     let own = all.len();
-    let mut names: Vec<String> = all.iter().map(|tool| tool.schema().name).collect();
+    let mut names: Vec<String> = all.iter().map(|tool| tool.schema().name).chain([SPAWN, ASK_USER].map(str::to_owned)).collect();
     names.extend(tools::finder(Vec::new()).iter().map(|tool| tool.schema().name));
     let servers = config.mcp.iter().map(|server| server.server(&context.home, &folder, &sandbox)).collect::<Result<_>>()?;
     let (foreign, servers) = mcp::start(servers, &names).await;

@@ -2,6 +2,7 @@
 //! so it survives a restart and can be answered from anywhere; the answer is what the model reads as the call's result.
 
 use engine::ToolSchema;
+use memory::JOB_CHANNEL;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ pub const ASK_USER: &str = "ask_user";
 const OPTIONS: usize = 8;
 
 /// Why such a call waits.
-const REASON: &str = "the model asks you something";
+const REASON: &str = "the model asks";
 
 /// What the model is told when the owner said nothing.
 const NO_ANSWER: &str = "no answer was given";
@@ -34,18 +35,17 @@ pub struct Wording {
 impl Wording {
     fn of(arguments: &Value) -> Option<Self> {
         let wording: Self = serde_json::from_value(arguments.clone()).ok()?;
-        let fits = !wording.question.trim().is_empty() && wording.options.len() <= OPTIONS;
-        fits.then_some(wording)
+        let says = |text: &String| !text.trim().is_empty();
+        let options = &wording.options;
+        let differ = options.iter().enumerate().all(|(index, option)| says(option) && !options[..index].contains(option));
+        (says(&wording.question) && differ && options.len() <= OPTIONS).then_some(wording)
     }
 
-    /// The answer in the owner's words: one of the options by its number, counted from 1, or anything else as it is. None is a no.
+    /// The answer in the owner's words: one of the options as it is or by its number, counted from 1, or anything else; no words: none.
     pub fn answer(&self, words: &str, by: impl Into<String>) -> Answer {
         let words = words.trim();
-        if words.is_empty() {
-            return Answer { why: Some(NO_ANSWER.to_owned()), ..Answer::no(by) };
-        }
-        let number: Option<usize> = words.parse().ok();
-        let option = number.and_then(|number| self.options.get(number.checked_sub(1)?));
+        let number = || words.parse::<usize>().ok().and_then(|number| self.options.get(number.checked_sub(1)?));
+        let option = self.options.iter().find(|option| option.trim() == words).or_else(number);
         Answer { why: Some(option.map_or(words, String::as_str).to_owned()), ..Answer::yes(by) }
     }
 }
@@ -65,7 +65,7 @@ impl Tool for AskUser {
     fn schema(&self) -> ToolSchema {
         ToolSchema {
             name: ASK_USER.into(),
-            description: "Ask the person what only they know.".into(),
+            description: "Ask the person something.".into(),
             parameters: json!({
                 "type": "object",
                 "properties": {
@@ -83,16 +83,25 @@ impl Tool for AskUser {
         Effect::Read
     }
 
-    fn concern<'a>(&'a self, arguments: &'a Value, _context: &'a ToolContext) -> ConcernFuture<'a> {
-        Box::pin(async { Wording::of(arguments).map(|_| REASON.to_owned()) })
+    /// A job's turns run while nobody is there: what they want to know stands in what they say.
+    fn concern<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ConcernFuture<'a> {
+        Box::pin(async {
+            let after = context.foreign.as_ref().map(|from| format!(", after reading text from {from}"));
+            let asks = Wording::of(arguments).filter(|_| context.channel != JOB_CHANNEL);
+            asks.map(|_| format!("{REASON}{}", after.unwrap_or_default()))
+        })
     }
 
     fn run<'a>(&'a self, arguments: &'a Value, context: &'a ToolContext) -> ToolFuture<'a> {
         Box::pin(async {
             if Wording::of(arguments).is_none() {
-                return Err(format!("give a `question`, and at most {OPTIONS} `options`").into());
+                return Err(format!("give a `question`, and at most {OPTIONS} `options` that differ").into());
             }
-            context.answer.clone().map_or_else(|| Err(NO_ANSWER.into()), |answer| Ok(answer.into()))
+            if context.channel == JOB_CHANNEL {
+                return Err("nobody is here to ask; put the question into your reply".into());
+            }
+            let answer = context.answer.clone().filter(|answer| !answer.is_empty());
+            answer.map_or_else(|| Err(NO_ANSWER.into()), |answer| Ok(answer.into()))
         })
     }
 }
@@ -110,11 +119,17 @@ mod tests {
             ("no", true, "no"),
             ("0", true, "0"),
             ("3", true, "3"),
-            (" ", false, NO_ANSWER),
+            (" ", true, ""),
         ] {
             let answer = wording.answer(words, "test");
             assert_eq!((answer.allowed, answer.why.as_deref()), (allowed, Some(expected)), "{words:?}");
         }
+    }
+
+    #[test]
+    fn an_option_that_is_a_number_is_meant_by_it() {
+        let wording = Wording::of(&json!({"question": "How many?", "options": ["5", "10", "2"]})).unwrap();
+        assert_eq!(["2", "1", "10"].map(|words| wording.answer(words, "test").why.unwrap()), ["2", "5", "10"]);
     }
 
     #[test]
@@ -126,6 +141,9 @@ mod tests {
             [json!({}), json!({"question": " "}), json!({"question": "a", "extra": 1}), json!({"question": "a", "options": many})]
         {
             assert_eq!(question(ASK_USER, arguments.clone()).wording(), None, "{arguments}");
+        }
+        for options in [json!([" "]), json!(["b", "b"])] {
+            assert_eq!(question(ASK_USER, json!({"question": "a", "options": options})).wording(), None, "{options}");
         }
         assert_eq!(question("shell", json!({"question": "Why?"})).wording(), None);
     }

@@ -168,7 +168,11 @@ pub async fn answer(store: &Store, secrets: &Secrets, keep: &KeepRule, question:
     if !waits || asked != Some(question.hash.as_str()) || find_call(&steps, &question.call).is_none() {
         return Err(AgentError::NotAsked(question.turn));
     }
-    let Answer { allowed, mut scope, why, by } = answer;
+    let Answer { mut allowed, mut scope, mut why, by } = answer;
+    if question.wording().is_some() && !allowed {
+        // Nothing is refused by leaving a question of the model's without an answer.
+        (allowed, why) = (true, Some(String::new()));
+    }
     match question.rule.as_ref().filter(|_| allowed) {
         None => scope = Scope::Once,
         Some(rule) => match scope {

@@ -210,6 +210,10 @@ impl<'a> Run<'a> {
         if let Some(tool) = tool.filter(|_| verdict.decision != Decision::Deny)
             && let Some(concern) = tool.concern(&call.arguments, &context).await
         {
+            if guest(&self.turn).is_some() {
+                let reason = format!("nobody is asked for a guest: {concern}");
+                return self.end_call(Step::Refused { call: id, reason }, false).await;
+            }
             self.ask(call, hash, concern, None);
             return Ok(());
         }

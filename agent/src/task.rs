@@ -95,7 +95,7 @@ impl Tool for Spawn {
                 "properties": {
                     "tasks": {"type": "array", "items": {"type": "string"}, "maxItems": TASKS,
                         "description": "each says all that is needed"},
-                    "tools": {"type": "array", "items": {"type": "string"}, "description": "the only tools they may use"},
+                    "tools": {"type": "array", "items": {"type": "string"}, "description": "only these tools"},
                     "fork": {"type": "boolean", "description": "they know this conversation"},
                     "steps": {"type": "integer", "minimum": 1, "maximum": 100},
                 },

@@ -184,7 +184,8 @@ async fn the_model_asks_and_reads_what_the_owner_says() {
     for (answer, expected) in [
         (says("2"), "it gave milk"),
         (says("neither"), "it gave neither"),
-        (says(""), "it gave error: the owner did not allow this: no answer was given"),
+        (says(""), "it gave error: no answer was given"),
+        (Answer::no("test"), "it gave error: no answer was given"),
         (yes(), "it gave error: no answer was given"),
     ] {
         let bench = Bench::new(&obedient(), CONTEXT, Settings { policy: vec![allow("*")], ..Settings::default() }).await;
@@ -193,7 +194,8 @@ async fn the_model_asks_and_reads_what_the_owner_says() {
         assert_eq!(question.wording().unwrap().options, ["tea", "milk"]);
         assert_eq!(question.rule, None);
         bench.agent.answer(&question, answer).await.unwrap();
-        assert!(matches!(bench.run(turn).await.unwrap(), Outcome::Finished(result) if result.text == expected), "{expected}");
+        let Outcome::Finished(result) = bench.run(turn).await.unwrap() else { panic!("{expected}") };
+        assert_eq!((result.text.as_str(), result.ok), (expected, true));
     }
 }
 

@@ -1,10 +1,11 @@
 //! Centres of the vectors: what most of them are like, learned from a sample. A code says how a vector differs from the centre that is
 //! nearest to it, which is far less than the vector itself, so that it tells apart those that are all alike.
 //!
-//! Learned in the transaction that brings the notes to a few sizes, and all codes are made anew there. A centre is the mean of many vectors,
-//! so that none can be had back from it.
+//! Learned in the transaction that brings the notes to a few sizes, and all codes are made anew there. What is forgotten goes out of its
+//! centre, too: [`mend`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, params};
@@ -110,6 +111,8 @@ impl Centres {
 thread_local! {
     /// Those that were read last: each vector that is kept needs them.
     static READ: RefCell<Arc<Centres>> = RefCell::default();
+    /// Vectors that were put, to look now and then whether centres are due.
+    static PUT: Cell<i64> = const { Cell::new(0) };
 }
 
 /// The centres as the table has them.
@@ -119,17 +122,21 @@ pub(crate) fn read(connection: &Connection) -> Result<Arc<Centres>, Failure> {
     if known.name == name {
         return Ok(known);
     }
-    let mut statement = connection.prepare("SELECT vector FROM vector_centres ORDER BY number")?;
-    let all: Vec<Vec<f32>> = statement.query_map([], |row| Ok(numbers(row.get_ref(0)?.as_blob()?)))?.collect::<Result<_, _>>()?;
-    let dimension = all.first().map_or(0, Vec::len);
-    let centres = Arc::new(Centres { name, ..Centres::new(all.concat(), dimension) });
+    let centres = Arc::new(Centres { name, ..from_table(connection)? });
     READ.set(Arc::clone(&centres));
     Ok(centres)
 }
 
+fn from_table(connection: &Connection) -> Result<Centres, Failure> {
+    let mut statement = connection.prepare("SELECT vector FROM vector_centres ORDER BY number")?;
+    let all: Vec<Vec<f32>> = statement.query_map([], |row| Ok(numbers(row.get_ref(0)?.as_blob()?)))?.collect::<Result<_, _>>()?;
+    let dimension = all.first().map_or(0, Vec::len);
+    Ok(Centres::new(all.concat(), dimension))
+}
+
 /// Forgets the centres: the vectors are to be another embedder's.
 pub(crate) fn drop_all(transaction: &Transaction<'_>) -> Result<(), Failure> {
-    transaction.execute("DELETE FROM vector_centres", [])?;
+    transaction.execute_batch("DELETE FROM vector_centres; DELETE FROM vector_centres_left;")?;
     transaction.execute("DELETE FROM facts WHERE name IN (?1, ?2)", [CENTRES, LEARNED_AT])?;
     Ok(())
 }
@@ -137,7 +144,9 @@ pub(crate) fn drop_all(transaction: &Transaction<'_>) -> Result<(), Failure> {
 /// Learns the centres anew where there are many more vectors than when it was done last. `note` is the one whose vector was put last: it is
 /// looked at now and then.
 pub(crate) fn learn_if_due(transaction: &Transaction<'_>, note: i64) -> Result<(), Failure> {
-    if note % limits::LEARN_EVERY != 0 {
+    let put = PUT.get() + 1;
+    PUT.set(put);
+    if note % limits::LEARN_EVERY != 0 && put % limits::LEARN_EVERY != 0 {
         return Ok(());
     }
     let count: i64 = transaction.query_row("SELECT count(*) FROM vector_codes", [], |row| row.get(0))?;
@@ -153,29 +162,68 @@ pub(crate) fn learn_if_due(transaction: &Transaction<'_>, note: i64) -> Result<(
 fn learn(transaction: &Transaction<'_>, count: usize) -> Result<(), Failure> {
     let notes: Vec<i64> =
         transaction.prepare("SELECT note FROM vector_codes ORDER BY note")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let wanted = limits::centres(count);
-    let step = (notes.len() / (wanted * limits::SAMPLE)).max(1);
+    let dimension = vectors::dimension(transaction)?.unwrap_or(1);
+    let wanted = limits::centres(count).min(limits::SAMPLE_BYTES / (limits::SAMPLE * dimension * size_of::<f32>()));
+    let step = (notes.len() / (wanted * limits::SAMPLE).max(1)).max(1);
     let mut sample = Vec::new();
     for note in notes.iter().step_by(step) {
         sample.extend(vectors::get(transaction, *note)?.and_then(unit));
     }
-    let Some(dimension) = sample.first().map(Vec::len) else { return Ok(()) };
     let centres = cluster(&sample, wanted, dimension);
     drop_all(transaction)?;
     for (number, index) in (1_i64..).zip(1..centres.len()) {
         let bytes = vectors::bytes(centres.get(index).unwrap_or_default());
         transaction.prepare_cached("INSERT INTO vector_centres (number, vector) VALUES (?1, ?2)")?.execute(params![number, bytes])?;
     }
-    set_fact(transaction, CENTRES, centres.name())?;
     set_fact(transaction, LEARNED_AT, &count.to_string())?;
-    let mut update = transaction.prepare("UPDATE vector_codes SET code = ?2 WHERE note = ?1")?;
+    code_anew(transaction, &centres, &notes)
+}
+
+/// The centres are these now, and the codes of the notes are made anew.
+fn code_anew(transaction: &Transaction<'_>, centres: &Centres, notes: &[i64]) -> Result<(), Failure> {
+    set_fact(transaction, CENTRES, centres.name())?;
+    let mut update = transaction.prepare_cached("UPDATE vector_codes SET code = ?2 WHERE note = ?1")?;
     for note in notes {
-        if let Some(vector) = vectors::get(transaction, note)? {
-            update.execute(params![note, encode(&vector, &centres)])?;
+        if let Some(vector) = vectors::get(transaction, *note)? {
+            update.execute(params![note, encode(&vector, centres)])?;
         }
     }
     Ok(())
 }
+
+/// Makes the centres of which a vector has gone anew from those that are left, where there are enough of them; else the centre is none.
+pub(crate) fn mend(transaction: &Transaction<'_>) -> Result<(), Failure> {
+    let mut members: BTreeMap<u16, Vec<i64>> = BTreeMap::new();
+    let centre = |bytes: Vec<u8>| bytes.try_into().map_or(0, u16::from_le_bytes);
+    let mut left = transaction.prepare("SELECT centre FROM vector_centres_left")?;
+    for bytes in left.query_map([], |row| row.get(0))? {
+        members.insert(centre(bytes?), Vec::new());
+    }
+    if members.is_empty() {
+        return Ok(());
+    }
+    let mut of_these = transaction.prepare(OF_CENTRES_LEFT)?;
+    let mut rows = of_these.query([])?;
+    while let Some(row) = rows.next()? {
+        members.entry(centre(row.get(1)?)).or_default().push(row.get(0)?);
+    }
+    for (number, notes) in &members {
+        let mut sum: Vec<f32> = vec![0.0; vectors::dimension(transaction)?.unwrap_or_default()];
+        for note in notes.iter().filter(|_| notes.len() >= limits::MEMBERS) {
+            let vector = vectors::get(transaction, *note)?.and_then(unit).unwrap_or_default();
+            sum.iter_mut().zip(vector).for_each(|(sum, number)| *sum += number);
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a few hundred")]
+        sum.iter_mut().for_each(|number| *number /= notes.len().max(1) as f32);
+        transaction.execute("UPDATE vector_centres SET vector = ?2 WHERE number = ?1", params![number, vectors::bytes(&sum)])?;
+    }
+    transaction.execute("DELETE FROM vector_centres_left", [])?;
+    let notes: Vec<i64> = members.into_values().flatten().collect();
+    code_anew(transaction, &from_table(transaction)?, &notes)
+}
+
+const OF_CENTRES_LEFT: &str = "SELECT note, substr(code, -2) FROM vector_codes
+    WHERE length(code) % 8 = 6 AND substr(code, -2) IN (SELECT centre FROM vector_centres_left) ORDER BY note";
 
 /// Of unit vectors, at most so many centres, each the mean of [`limits::MEMBERS`] at least: first some that are far from each other
 /// (Arthur and Vassilvitskii, "k-means++", 2007; the distances by way of the signs), then the means of what is nearest to each (Lloyd).

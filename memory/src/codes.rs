@@ -30,6 +30,9 @@ const WEIGHTS: [f32; 2] = [(LEVELS[1] + LEVELS[0]) / 2.0, (LEVELS[1] - LEVELS[0]
 /// The steps in which the first pass reckons with likenesses: so many for 1.
 const STEPS: f32 = 8_000.0;
 
+/// The range of what has not come up.
+const NOTHING: [f32; 2] = [f32::INFINITY, f32::NEG_INFINITY];
+
 /// More than any likeness that the first pass may take something to have.
 const MOST: f32 = 2.0;
 
@@ -46,8 +49,8 @@ pub(crate) struct Codes {
     sums: Vec<Sums>,
     /// The number of the centre.
     nearby: Vec<u16>,
-    /// Of each centre, the largest [`Sums::own`], whatever its sign, and [`Sums::scale`] that have come up.
-    largest: Vec<[f32; 2]>,
+    /// Of each centre, the least and the largest [`Sums::own`] that have come up.
+    range: Vec<[f32; 2]>,
     /// So many notes from the first on are in order; where the others stand is in `late`.
     ordered: usize,
     late: HashMap<i64, usize>,
@@ -58,8 +61,8 @@ pub(crate) struct Codes {
 impl Codes {
     /// No codes yet, of vectors of so many numbers, with these centres.
     pub(crate) fn new(dimension: usize, centres: Arc<Centres>) -> Self {
-        let largest = vec![[0.0; 2]; centres.len()];
-        Self { centres, words: dimension.div_ceil(WORD), largest, ..Self::default() }
+        let range = vec![NOTHING; centres.len()];
+        Self { centres, words: dimension.div_ceil(WORD), range, ..Self::default() }
     }
 
     /// Whether the codes are of what the vectors differ by from these centres.
@@ -82,8 +85,8 @@ impl Codes {
         let (bits, rest) = code.split_at(code.len().min(2 * 8 * self.words));
         let mut words = bits.chunks(8).map(word).chain(std::iter::repeat(0));
         let (sums, nearby) = read_rest(rest, self.centres.len());
-        let [own, scale] = &mut self.largest[usize::from(nearby)];
-        (*own, *scale) = (own.max(sums.own.abs()), scale.max(sums.scale));
+        let [least, largest] = &mut self.range[usize::from(nearby)];
+        (*least, *largest) = (least.min(sums.own), largest.max(sums.own));
         if let Some(place) = self.place(note) {
             self.gone -= usize::from(self.classes[place] == GONE);
             self.classes[place] = class;
@@ -136,7 +139,7 @@ impl Codes {
     /// promise, best first; at least `least`, if there are so many.
     pub(crate) fn nearest(&self, vector: &[f32], mask: u8, least: usize, most: usize) -> Vec<(i64, f32)> {
         let Some(vector) = unit(vector.to_vec()) else { return Vec::new() };
-        let query = Query::new(&vector, &self.centres, &self.largest);
+        let query = Query::new(&vector, &self.centres, &self.range);
         let places = self.first_pass(&query, mask, least, most);
         // Gathered first: many reads all over the memory side by side, not each after what is done with the one before.
         let mut gathered: Vec<u64> = Vec::with_capacity(places.len() * 2 * self.words);
@@ -231,31 +234,34 @@ struct Query<'a> {
 
 impl<'a> Query<'a> {
     /// For a vector of length 1.
-    fn new(vector: &'a [f32], centres: &'a Centres, largest: &[[f32; 2]]) -> Self {
+    fn new(vector: &'a [f32], centres: &'a Centres, range: &[[f32; 2]]) -> Self {
         #[allow(clippy::cast_precision_loss, reason = "a vector has at most 8,192 numbers")]
-        let root = KEPT * (vector.len() as f32).sqrt();
+        let root = (vector.len() as f32).sqrt();
         let to_centres: Vec<f32> =
             (0..centres.len()).map(|number| centres.get(number).map_or(0.0, |centre| product(vector, centre))).collect();
-        let reach = |(number, product): (usize, &f32)| root * (1.0 - 2.0 * product + centres.square(number)).max(0.0).sqrt();
-        let reach: Vec<f32> = to_centres.iter().enumerate().map(reach).collect();
-        // What is coded stands upright on the centre, but for what `own` says; so does only a part of the query.
-        let nearest = |(number, [own, scale]): (usize, &[f32; 2])| {
+        let rest = |(number, product): (usize, &f32)| (1.0 - 2.0 * product + centres.square(number)).max(0.0).sqrt();
+        let rests: Vec<f32> = to_centres.iter().enumerate().map(rest).collect();
+        let (mut nearest, mut deviation) = (vec![i16::MAX; centres.len()], 0.0_f32);
+        for (number, [least, largest]) in range.iter().enumerate().filter(|(_, range)| **range != NOTHING) {
             let (product, square) = (to_centres[number], centres.square(number));
             let along = if square > 0.0 { product / square } else { 0.0 };
-            steps(product + along.abs() * own + root * scale * (1.0 - product * along).max(0.0).sqrt())
-        };
-        let nearest = largest.iter().enumerate().map(nearest).collect();
-        // The signs of random vectors differ in half of them, give or take half the root of their number; see `products`.
-        let at_home = centres.nearest(vector);
-        let deviation = std::f32::consts::FRAC_PI_2 * reach[at_home] * largest[at_home][1] * KEPT / root;
+            // How long the longest is of what is coded, since each vector has length 1. It stands upright on the centre, but for what
+            // `own` says; so does only a part of the query.
+            let longest = (1.0 - square - 2.0 * least).max(0.0).sqrt();
+            let upright = (1.0 - product * along).max(0.0).sqrt();
+            nearest[number] = steps(product + (along * least).max(along * largest) + longest * upright);
+            // The signs of random vectors differ in half of them, give or take half the root of their number; see `products`.
+            deviation = deviation.max(std::f32::consts::FRAC_PI_2 * rests[number] * longest / root);
+        }
         #[allow(clippy::cast_possible_truncation, reason = "a few thousand")]
         let wrong = (limits::SURE * deviation * STEPS) as i16;
+        let reach = rests.iter().map(|rest| KEPT * root * rest).collect();
         Self { vector, centres, reach, products: to_centres, nearest, cosines: products(vector.len()), wrong }
     }
 
     /// How far from it is what differs from a centre in so many other signs than the query does.
     fn distance(&self, nearby: usize, differ: u32, sums: Sums) -> i16 {
-        steps(self.products[nearby] + sums.own + self.reach[nearby] * sums.scale * self.cosines[differ as usize])
+        steps(self.products[nearby] + sums.own + self.reach[nearby] * sums.scale * self.cosines.get(differ as usize).unwrap_or(&-1.0))
     }
 
     /// A distance beyond which nothing is looked for: that of the [`limits::WATCHED`]th, and by what the signs may be wrong about it.

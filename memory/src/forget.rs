@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::Value;
 
+use crate::centres;
 use crate::erase::{Eraser, wipe};
 use crate::error::Failure;
 use crate::journal::transact;
@@ -159,6 +160,7 @@ fn run(transaction: &Transaction<'_>, forget: &Forget) -> Result<Forgotten, Fail
     work.erase(&list(&related), Reach::Sentences)?;
     work.distilled(&own)?;
     work.empty_notes()?;
+    centres::mend(transaction)?;
     work.finish(&own)
 }
 

@@ -123,7 +123,7 @@ pub(crate) fn second_pass(count: usize) -> usize {
 }
 
 /// Vectors that a search by meaning reads in any case.
-pub const VECTORS_FIRST: usize = 64;
+pub const VECTORS_FIRST: usize = 128;
 
 /// Vectors that a search by meaning then reads in one statement before it asks whether more are needed.
 pub const VECTOR_BATCH: usize = 48;
@@ -143,8 +143,8 @@ pub const LEARN_FROM: usize = 4_096;
 /// They are learned anew when there are so many times as many vectors.
 pub const LEARN_AGAIN: usize = 8;
 
-/// One note in so many has it looked at whether they are due: it costs a count of all.
-pub const LEARN_EVERY: i64 = 4_096;
+/// One vector in so many has it looked at whether they are due: it costs a count of all.
+pub const LEARN_EVERY: i64 = 1_024;
 
 /// Centres for `count` vectors. Each costs a search a tenth of a microsecond.
 pub(crate) fn centres(count: usize) -> usize {
@@ -154,7 +154,10 @@ pub(crate) fn centres(count: usize) -> usize {
 /// Vectors that a centre is learned from, on the average.
 pub const SAMPLE: usize = 20;
 
-/// Vectors of the sample that a centre is the mean of at least: none of them can be told from it.
+/// Bytes of the vectors that centres are learned from.
+pub const SAMPLE_BYTES: usize = 64 << 20;
+
+/// Vectors that a centre is the mean of at least.
 pub const MEMBERS: usize = 4;
 
 /// Vectors that are deleted in one transaction when the embedder changes.

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
+use crate::centres;
 use crate::error::Failure;
 use crate::journal::transact;
 use crate::{Store, StoreError, limits};
@@ -58,6 +59,7 @@ impl Store {
                 for session in &removed {
                     transaction.execute("DELETE FROM sessions WHERE id = ?1", [session.id])?;
                 }
+                centres::mend(transaction)?;
                 Ok(removed)
             })?;
             scrub(connection)?;

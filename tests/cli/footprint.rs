@@ -27,9 +27,7 @@ const TICKS: f64 = 100.0;
 fn serve(bot: &Bot) -> (Run, Duration) {
     bot.user(OWNER, "Anna");
     let home = Home::new();
-    home.file("telegram.token", &bot.token);
-    let telegram = format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\nowners = [{OWNER}]\n", bot.url);
-    home.file("paguro.toml", telegram);
+    bot.configure(&home, &[OWNER], "");
     let start = Instant::now();
     let run = Run::start(home, SCRIPT);
     let socket = run.home.path("paguro.sock");

@@ -13,10 +13,9 @@ use super::support::Home;
 const OWNER: i64 = 4_711;
 
 /// A process that serves a bot.
-fn serve(bot: &Bot, owners: &str) -> Serve {
+fn serve(bot: &Bot, owners: &[i64]) -> Serve {
     let home = Home::new();
-    home.file("telegram.token", &bot.token);
-    home.file("paguro.toml", format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\nowners = [{owners}]\n", bot.url));
+    bot.configure(&home, owners, "");
     Serve::start(home)
 }
 
@@ -25,7 +24,7 @@ fn a_message_is_answered_and_strangers_get_nothing() {
     let bot = Bot::start();
     bot.user(OWNER, "Anna");
     bot.user(5, "Eve");
-    let serve = serve(&bot, &OWNER.to_string());
+    let serve = serve(&bot, &[OWNER]);
     bot.says(5, "let me in");
     bot.says(OWNER, "hello");
     bot.wait_for(OWNER, "You said: hello");
@@ -42,8 +41,7 @@ fn nothing_is_lost_or_doubled_over_kills() {
         bot.user(chat, "owner");
     }
     let mut home = Home::new();
-    home.file("telegram.token", &bot.token);
-    home.file("paguro.toml", format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\nowners = [1, 2, 3, 4, 5]\n", bot.url));
+    bot.configure(&home, &[1, 2, 3, 4, 5], "");
     for round in 0..6 {
         for chat in 1..=5 {
             for number in 0..4 {
@@ -74,7 +72,7 @@ fn approvals_are_buttons_that_work_after_a_restart() {
     let bot = Bot::start();
     bot.user(OWNER, "Anna");
     bot.user(5, "Eve");
-    let serve = serve(&bot, &OWNER.to_string());
+    let serve = serve(&bot, &[OWNER]);
     bot.says(OWNER, "run echo one");
     let asked = bot.wait_for(OWNER, "echo one");
     assert_eq!(asked.buttons(), ["Once", "Session", "Always", "No"]);
@@ -97,7 +95,7 @@ fn approvals_are_buttons_that_work_after_a_restart() {
 fn the_model_asks_and_a_button_or_any_words_answer() {
     let bot = Bot::start();
     bot.user(OWNER, "Anna");
-    let serve = serve(&bot, &OWNER.to_string());
+    let serve = serve(&bot, &[OWNER]);
     bot.says(OWNER, "choose tea or milk");
     let asked = bot.wait_for(OWNER, "Which one?");
     assert_eq!(asked.buttons(), ["tea", "milk", "No answer"]);
@@ -129,7 +127,7 @@ fn a_chat_in_a_flood_wait_holds_up_no_other() {
     bot.user(2, "two");
     bot.fault(Fault::new(What::Flood(30)).on("sendMessage").in_chat(1).times(1));
     bot.fault(Fault::new(What::Flood(30)).on("sendMessageDraft").in_chat(1).for_ever());
-    let serve = serve(&bot, "1, 2");
+    let serve = serve(&bot, &[1, 2]);
     bot.says(1, "hello");
     bot.wait_until(|state| !state.calls_of("sendMessage").is_empty(), "a message to the first chat");
     bot.says(2, "hello");
@@ -148,7 +146,7 @@ fn trouble_on_the_way_is_borne() {
         bot.fault(Fault::new(what).on("getUpdates").times(1));
     }
     bot.fault(Fault::new(What::Gateway(500)).on("sendMessage").times(2));
-    let serve = serve(&bot, &OWNER.to_string());
+    let serve = serve(&bot, &[OWNER]);
     bot.update(json!({ "update_id": 900_000, "something_new": { "a": 1 } }));
     bot.says(OWNER, "hello");
     bot.wait_for(OWNER, "You said: hello");
@@ -162,8 +160,7 @@ fn a_code_on_the_machine_lets_its_owner_in() {
     let bot = Bot::start();
     bot.user(OWNER, "Anna");
     let home = Home::new();
-    home.file("telegram.token", &bot.token);
-    home.file("paguro.toml", format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\n", bot.url));
+    bot.configure(&home, &[], "");
     let (serve, line) = Serve::start_until(home, "send this code");
     let code = line.trim().rsplit(' ').next().unwrap().to_owned();
     bot.says(OWNER, "hello");
@@ -210,7 +207,7 @@ fn three_commands_lead_to_a_conversation() {
 fn a_file_of_the_workspace_is_sent_once_it_is_approved() {
     let bot = Bot::start();
     bot.user(OWNER, "Anna");
-    let serve = serve(&bot, &OWNER.to_string());
+    let serve = serve(&bot, &[OWNER]);
     serve.home.file("workspace/plan.txt", "at four");
     bot.says(OWNER, "send plan.txt");
     let asked = bot.wait_for(OWNER, "send_file");

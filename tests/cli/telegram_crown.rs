@@ -110,9 +110,7 @@ impl Life {
         let (bot, home) = (Bot::start_unlimited(), Home::new());
         bot.user(ANN, "Ann");
         bot.user(BEN, "Ben");
-        home.file("telegram.token", &bot.token);
-        let owners = format!("owners = [{ANN}, {BEN}]");
-        home.file("paguro.toml", format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\n{owners}\n", bot.url));
+        bot.configure(&home, &[ANN, BEN], "");
         let model = home.script(&script());
         let child = Mutex::new(start(&home, &model));
         let (requests, armed, killed, struck) = (AtomicUsize::new(0), AtomicBool::new(true), AtomicBool::new(false), Mutex::default());

@@ -148,13 +148,7 @@ fn a_hundred_replies_arrive_whole() {
     let mut bot = Bot::start();
     bot.patience = std::time::Duration::from_secs(120);
     let home = Home::new();
-    home.file("telegram.token", &bot.token);
-    let owners: Vec<String> = (1..=100).map(|id| id.to_string()).collect();
-    let url = &bot.url;
-    home.file(
-        "paguro.toml",
-        format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{url}\"\nowners = [{}]\n", owners.join(", ")),
-    );
+    bot.configure(&home, &(1..=100).collect::<Vec<_>>(), "");
     let run = Run::start(home, &script);
     for number in 0..100 {
         bot.user(number + 1, "Anna");

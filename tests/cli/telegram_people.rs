@@ -21,9 +21,7 @@ const GUEST: i64 = 5;
 
 fn serve(bot: &Bot, more: &str) -> Run {
     let home = Home::new();
-    home.file("telegram.token", &bot.token);
-    let telegram = format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\nowners = [{OWNER}]\n", bot.url);
-    home.file("paguro.toml", telegram + more);
+    bot.configure(&home, &[OWNER], more);
     bot.user(OWNER, "Anna");
     bot.user(GUEST, "Eve");
     Run::start(home, SCRIPT)

@@ -127,18 +127,14 @@ fn answered(state: &State, wanted: &HashMap<i64, Vec<String>>) -> usize {
 fn scene(messages: usize) -> (Bot, Home) {
     let mut bot = Bot::start();
     bot.patience = Duration::from_secs(60 + messages as u64 / 4);
-    let private: Vec<String> = (1..=CHATS - GROUPS).map(|id| id.to_string()).collect();
-    for id in 1..=CHATS - GROUPS {
-        bot.user(id, "Anna");
-    }
-    let home = Home::new();
-    home.file("telegram.token", &bot.token);
-    let mut text = format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\nowners = [{}]\n", bot.url, private.join(", "));
+    let private: Vec<i64> = (1..=CHATS - GROUPS).collect();
+    private.iter().for_each(|id| bot.user(*id, "Anna"));
+    let (home, mut groups) = (Home::new(), String::new());
     for id in CHATS - GROUPS + 1..=CHATS {
         bot.group(chat(id), "Friends");
-        text += &format!("[[telegram.groups]]\nid = {}\nwhen = \"always\"\n", chat(id));
+        groups += &format!("[[telegram.groups]]\nid = {}\nwhen = \"always\"\n", chat(id));
     }
-    home.file("paguro.toml", text);
+    bot.configure(&home, &private, &groups);
     (bot, home)
 }
 

@@ -221,7 +221,7 @@ impl Served {
                 loop {
                     tokio::select! {
                         biased;
-                        line = read_line(&mut self.lines, &mut self.begun) => match self.hear(&shown, line?).await? {
+                        line = read_line(&mut self.lines, &mut self.begun) => match self.hear(&mut shown, line?).await? {
                             Gone::Not => {}
                             gone => return Ok(gone),
                         },
@@ -255,7 +255,7 @@ impl Served {
                 self.say(&Line::Event(Event::Progress { stage: agent::Stage::Load, done })).await?;
             }
             tokio::select! {
-                line = read_line(&mut self.lines, &mut self.begun) => match self.hear(&shown, line?).await? {
+                line = read_line(&mut self.lines, &mut self.begun) => match self.hear(&mut shown, line?).await? {
                     Gone::Not => {}
                     gone => return Ok(gone),
                 },
@@ -308,7 +308,7 @@ impl Served {
     }
 
     /// Takes what the client says.
-    async fn hear(&mut self, shown: &Shown, line: Option<Vec<u8>>) -> io::Result<Gone> {
+    async fn hear(&mut self, shown: &mut Shown, line: Option<Vec<u8>>) -> io::Result<Gone> {
         let Some(line) = line else { return Ok(Gone::Away) };
         match serde_json::from_slice(&line) {
             Ok(Word::Leave) => Ok(Gone::Left),
@@ -325,11 +325,15 @@ impl Served {
     }
 
     /// Records an answer. One that comes too late changes nothing: the turn goes on by the one that came first.
-    async fn take(&mut self, shown: &Shown, id: &str, answer: Answer) -> io::Result<()> {
+    async fn take(&mut self, shown: &mut Shown, id: &str, answer: Answer) -> io::Result<()> {
         let question = self.question(id).await?.filter(|_| shown.asked.iter().any(|asked| asked == id));
         let Some(question) = question else { return Ok(()) };
         match self.desk.answer(&question, answer).await {
-            Ok(()) | Err(AgentError::NotAsked(_)) => Ok(()),
+            Ok(()) | Err(AgentError::NotAsked(_)) => {
+                // The same may be asked again.
+                shown.asked.retain(|asked| asked != id);
+                Ok(())
+            }
             Err(error) => {
                 tracing::warn!(%error, turn = shown.turn, "an answer could not be recorded");
                 // It is asked again.

@@ -11,11 +11,11 @@ use agent::{Answer, Question, Step, parse_steps, questions};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::CHANNEL;
 use super::api::{Api, ApiError, Text};
 use super::call::{self, Shown};
 use super::place::Place;
 use super::update::{Message, Press, User};
+use super::{CHANNEL, commands};
 use crate::desk::Desk;
 use crate::terminal::parse_answer;
 
@@ -204,7 +204,14 @@ async fn answer_pressed(desk: &Desk, api: &Api, press: &Press, id: &str, choice:
         Ok(waiting) => waiting,
         Err(error) => return (Some(format!("This could not be read, try again: {error}")), true),
     };
-    let Some(question) = waiting.into_iter().find(|question| is_here(question) && call::time_of(question) == id) else {
+    // The same call may be asked about again in a turn: a press is for the message that it is under.
+    let under = match asked_by(&desk.store, press).await {
+        Ok(under) => under,
+        Err(error) => return (Some(format!("This could not be read, try again: {error}")), true),
+    };
+    let is_meant =
+        |question: &Question| is_here(question) && call::time_of(question) == id && under.as_ref().is_none_or(|asked| asked.asks(question));
+    let Some(question) = waiting.into_iter().find(is_meant) else {
         take_buttons(api, press).await;
         return (Some("This has been decided, or is no longer needed.".to_owned()), false);
     };
@@ -217,6 +224,13 @@ async fn answer_pressed(desk: &Desk, api: &Api, press: &Press, id: &str, choice:
         Err(agent::AgentError::NotAsked(_)) => (Some("This has been decided already.".to_owned()), false),
         Err(error) => (Some(cut(format!("This could not be recorded: {error}"))), true),
     }
+}
+
+/// What the message asks that a press is under, if that is known still.
+async fn asked_by(store: &Store, press: &Press) -> Result<Option<Asked>, StoreError> {
+    let Some(message) = &press.message else { return Ok(None) };
+    let mut all = all_asked(store).await?.into_iter();
+    Ok(all.find_map(|(_, asked)| ((asked.chat, asked.message) == (message.chat.id, message.message_id)).then_some(asked)))
 }
 
 /// Characters of the answer to a press.
@@ -241,23 +255,26 @@ fn by(user: &User) -> String {
 }
 
 /// What an owner's message answers, if it is an answer: what it replies to, such as with "no, because it is the wrong folder"; in a chat
-/// alone with the owner, where the model asks, any words. With the question's key.
+/// alone with the owner, where the model has asked last, any words that were sent after the question. With the question's key.
 ///
 /// # Errors
 /// The journal's.
 pub(super) async fn meant(desk: &Desk, message: &Message, session: &str) -> Result<Option<(String, Question, Answer)>, agent::AgentError> {
     let (words, place) = (message.words().0.trim(), message.place());
-    let (Some(from), false) = (&message.from, words.is_empty() || words.starts_with('/')) else { return Ok(None) };
+    let (Some(from), false) = (&message.from, words.is_empty() || commands::is_command(words)) else { return Ok(None) };
     let replied = message.replied_to().map(|other| other.message_id);
-    let is_plain = replied.is_none() && place.is_private() && message.text.is_some() && message.forward_origin.is_none();
+    let is_plain = replied.is_none() && place.is_private() && message.forward_origin.is_none();
     let mut asked: Vec<Asked> = all_asked(&desk.store).await?.into_iter().map(|(_, asked)| asked).collect();
-    asked.retain(|asked| asked.chat == place.chat && (is_plain || Some(asked.message) == replied));
-    if asked.is_empty() {
-        return Ok(None);
-    }
-    let waiting = questions(&desk.store).await?.into_iter().filter(|question| asked.iter().any(|asked| asked.asks(question)));
-    let question = waiting.filter(|question| !is_plain || question.session == session && question.wording().is_some()).last();
-    Ok(question.and_then(|question| {
+    asked.retain(|asked| asked.chat == place.chat && (is_plain && asked.message < message.message_id || Some(asked.message) == replied));
+    asked.sort_by_key(|asked| asked.message);
+    let Some(last) = asked.pop() else { return Ok(None) };
+    let question = questions(&desk.store).await?.into_iter().find(|question| last.asks(question));
+    // A picture is no answer to the model; to an approval the words under it are.
+    let takes = |question: &Question| match question.wording() {
+        Some(_) => message.text.is_some() && question.session == session,
+        None => !is_plain,
+    };
+    Ok(question.filter(takes).and_then(|question| {
         let answer = parse_answer(words, &question)?;
         Some((key_of(&question), question, Answer { by: by(from), ..answer }))
     }))

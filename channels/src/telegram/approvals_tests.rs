@@ -105,7 +105,8 @@ async fn the_models_question_takes_a_button_or_any_words() {
         let (fake, question) = (server(), asking_by(&desk, "5", "ask_user", wanted).await);
         let running = tokio::spawn(outbox::run(desk.clone(), fake.api()));
         let asked = fake.calls("sendMessage", 1).await.remove(0);
-        let text = "❓ <b>Which &lt;folder&gt;?</b>\n1. the first\n2. the second\n<i>Press a button, or reply with your answer.</i>";
+        let text =
+            "❓ it writes:\n<b>Which &lt;folder&gt;?</b>\n1. the first\n2. the second\n<i>Press a button, or reply with your answer.</i>";
         assert_eq!(asked["text"], text);
         let rows = asked["reply_markup"]["inline_keyboard"].as_array().unwrap().clone();
         let texts: Vec<&str> = rows.iter().map(|row| row[0]["text"].as_str().unwrap()).collect();

@@ -49,7 +49,7 @@ impl Choice {
     pub(super) fn answer(self, question: &Question, by: String) -> Option<Answer> {
         match (self, question.wording()) {
             (Self::No, Some(wording)) => Some(wording.answer("", by)),
-            (Self::Option(index), Some(wording)) => wording.options.get(index).map(|_| wording.answer(&(index + 1).to_string(), by)),
+            (Self::Option(index), Some(wording)) => wording.options.get(index).map(|option| wording.answer(option, by)),
             (_, Some(_)) | (Self::Option(_), None) => None,
             (Self::Once, None) => Some(Answer::yes(by)),
             (Self::Session, None) => Some(Answer { scope: Scope::Session, ..Answer::yes(by) }),
@@ -119,7 +119,8 @@ fn page(question: &Question, arguments: &[(String, String)], most: usize) -> Str
 
 /// What the model wants to know, with each text cut at `most` units, and its task at `line`.
 fn asked(question: &Question, wording: &Wording, most: usize, line: usize) -> String {
-    let mut out = format!("❓ <b>{}</b>\n", escape(&cut(&visible_exact(&wording.question), most)));
+    let reason = escape(&cut(&visible_exact(&question.reason), line));
+    let mut out = format!("❓ {reason}:\n<b>{}</b>\n", escape(&cut(&visible_exact(&wording.question), most)));
     if let Some(task) = &question.task {
         out += &format!("for {}\n", escape(&cut(&exact_line(task), line)));
     }
@@ -180,7 +181,9 @@ pub(super) fn read_button(data: &str) -> Option<(&str, Choice)> {
 pub(super) fn answer_line(answer: &Answer) -> String {
     let what = match (answer.allowed, answer.scope) {
         (true, Scope::Once) => {
-            answer.why.as_ref().map_or_else(|| "✅ Allowed this once".to_owned(), |words| format!("💬 {}", visible_exact(words)))
+            let said =
+                |words: &String| if words.is_empty() { "❌ No answer".to_owned() } else { format!("💬 {}", visible_exact(words)) };
+            answer.why.as_ref().map_or_else(|| "✅ Allowed this once".to_owned(), said)
         }
         (true, Scope::Session) => "✅ Allowed in this session".to_owned(),
         (true, Scope::Always) => "✅ Allowed always".to_owned(),

@@ -42,6 +42,12 @@ const LIST: &[(&str, &str, &str)] = &[
     ("status", "", "say how the program is"),
 ];
 
+/// Whether the words are one of the commands, and not a path or something else that begins with a stroke.
+pub(super) fn is_command(words: &str) -> bool {
+    let name = words.strip_prefix('/').and_then(|rest| rest.split(|c: char| c.is_whitespace() || c == '@').next());
+    name.is_some_and(|name| LIST.iter().any(|(known, ..)| *known == name))
+}
+
 /// What a command says, and in which session if not in the one it was given in.
 struct Reply {
     text: String,

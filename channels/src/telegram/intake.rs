@@ -24,8 +24,11 @@ use super::who::{Circle, Strangers, Who, has_paired, moved, pair};
 use super::{CHANNEL, approvals, commands, reactions};
 use crate::desk::Desk;
 
-/// The store's setting with the update that answers a question just now, and the question's key.
+/// The store's setting with the last updates that answered a question, and the question's key, a line each.
 const ANSWERING: &str = "answering";
+
+/// Updates that may come again at once: as many as a poll gives.
+const UPDATES: usize = 100;
 
 /// The pause before a commit that failed is tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
@@ -234,21 +237,25 @@ impl Intake {
     async fn answered(&self, update: &Update, message: &Message) -> Result<bool, AgentError> {
         let (store, name) = (&self.desk.store, update.name());
         let session = self.session(message.place()).await?;
-        let before = store.setting(CHANNEL, ANSWERING).await?;
+        let answering = store.setting(CHANNEL, ANSWERING).await?.unwrap_or_default();
         // Cut off after the answer, the same update finds that question no more, and is no message nor the answer to another for that.
-        let before = before.as_deref().and_then(|before| before.strip_prefix(&format!("{name} ")));
+        let before = answering.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
         let meant = approvals::meant(&self.desk, message, &session).await?;
         let Some((key, question, answer)) = meant.filter(|(key, ..)| before.is_none_or(|before| before == key)) else {
             return Ok(before.is_some());
         };
-        store.set_setting(CHANNEL, ANSWERING, Some(format!("{name} {key}"))).await?;
+        if before.is_none() {
+            let kept: Vec<&str> = answering.lines().take(UPDATES).collect();
+            store.set_setting(CHANNEL, ANSWERING, Some(format!("{name} {key}\n{}", kept.join("\n")))).await?;
+        }
         match self.desk.answer(&question, answer).await {
             Ok(()) => Ok(true),
             Err(error) if passes(&error) => Err(error),
+            Err(AgentError::NotAsked(_)) if before.is_some() => Ok(true),
             // It was answered in this moment, from elsewhere.
             Err(AgentError::NotAsked(_)) => {
-                store.set_setting(CHANNEL, ANSWERING, None).await?;
-                Ok(before.is_some())
+                store.set_setting(CHANNEL, ANSWERING, Some(answering.clone())).await?;
+                Ok(false)
             }
             Err(error) => {
                 store.say(CHANNEL, &session, &error.to_string(), Some(&name)).await?;

@@ -165,8 +165,10 @@ async fn pair(intake: &Intake) -> Infallible {
     }
     let mut asked = intake.hooks.pair.lock().await;
     while let Some(asks) = asked.recv().await {
-        // Who does not wait any more wants none.
-        let _ = asks.send(intake.open_pairing());
+        // Who does not wait any more wants none, and the code that was shown last stays good.
+        if !asks.is_closed() {
+            let _ = asks.send(intake.open_pairing());
+        }
     }
     std::future::pending().await
 }

@@ -116,7 +116,7 @@ pub fn question_text(question: &Question, colour: bool) -> String {
     let (bold, plain) = if colour { (BOLD, PLAIN) } else { ("", "") };
     let wording = question.wording();
     let (head, reason) = match &wording {
-        Some(wording) => (format!("{bold}The model asks{plain}: "), visible_exact(&wording.question)),
+        Some(wording) => (format!("{bold}{}{plain}: ", visible_exact(&question.reason)), visible_exact(&wording.question)),
         None => {
             let tool = visible_exact(&question.tool).replace('\n', "␊");
             (format!("{bold}{tool}{plain} needs your approval: "), visible_exact(&question.reason))

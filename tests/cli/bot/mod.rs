@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::support::Home;
+
 pub use faults::{Fault, What};
 pub use limits::{Rates, Window};
 pub use people::{Post, Said, mention};
@@ -70,6 +72,13 @@ impl Shared {
 }
 
 impl Bot {
+    /// Writes the bot's token and a configuration for these owners into a home, with `more` behind it in `[telegram]`.
+    pub fn configure(&self, home: &Home, owners: &[i64], more: &str) {
+        home.file("telegram.token", &self.token);
+        let telegram = format!("[telegram]\ntoken_file = \"telegram.token\"\napi_url = \"{}\"\nowners = {owners:?}\n{more}", self.url);
+        home.file("paguro.toml", telegram);
+    }
+
     pub fn start() -> Self {
         Self::start_with(Rules::default())
     }
