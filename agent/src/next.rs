@@ -3,7 +3,7 @@
 use engine::{FinishReason, ToolCall};
 use serde_json::Value;
 
-use crate::step::{Step, is_empty, thoughts};
+use crate::step::{Step, is_empty, is_late, thoughts};
 
 /// Identical (tool, arguments, result) triples in one turn before it is ended.
 pub const REPEATS: usize = 3;
@@ -129,7 +129,8 @@ pub fn next(steps: &[Step]) -> Next {
 /// What a call needs next; `None` once it has ended.
 fn next_of_call(steps: &[Step], call: &ToolCall) -> Option<Next> {
     let call = call.clone();
-    match steps.iter().rev().find(|step| step.call() == Some(&call.id)) {
+    let last = (0..steps.len()).rev().find(|index| steps[*index].call() == Some(&call.id) && !is_late(steps, *index));
+    match last.map(|index| &steps[index]) {
         Some(step) if step.ending().is_some() => None,
         Some(Step::Asked { .. }) => Some(Next::Ask(call)),
         Some(Step::Allowed { .. } | Step::Answered { .. }) => Some(Next::Act(call)),
@@ -251,6 +252,15 @@ mod tests {
         check(&asked_again, &Next::Ask(call("a")));
         check(&[&asked_again[..], &[answered("a", true)]].concat(), &Next::Act(call("a")));
         check(&[&asked_again[..], &[answered("a", false)]].concat(), &Next::Think);
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_none() {
+        let begun = [began(), calls(&["a"]), asked("a"), answered("a", true), intent("a")];
+        check(&[&begun[..], &[answered("a", true)]].concat(), &Next::Recover(call("a")));
+        check(&[&begun[..], &[result("a", "x"), answered("a", true)]].concat(), &Next::Think);
+        check(&[began(), calls(&["a"]), asked("a"), answered("a", false), answered("a", true)], &Next::Think);
+        check(&[began(), calls(&["a"]), asked("a"), answered("a", true), answered("a", false)], &Next::Act(call("a")));
     }
 
     #[test]

@@ -219,10 +219,11 @@ pub fn total_usage(steps: &[Step]) -> Usage {
 #[must_use]
 pub fn messages(steps: &[Step]) -> Vec<Message> {
     let mut out = Vec::new();
-    for step in steps {
+    for (index, step) in steps.iter().enumerate() {
         match step {
             Step::Began { content, .. } | Step::Steered { content, .. } => out.push(Message::new(Role::User, content)),
             Step::Thought(thought) if !is_empty(&thought.message) => out.push(thought.message.clone()),
+            _ if is_late(steps, index) => {}
             _ => {
                 if let (Some(content), Some(call)) = (step.ending(), step.call().and_then(|id| find_call(steps, id))) {
                     out.push(Message::tool(call, content));
@@ -262,6 +263,14 @@ fn too_long(steps: &[Step], outcome: &str) -> Vec<Message> {
     let Some(Step::Began { content, .. }) = steps.first() else { return Vec::new() };
     let beginning: String = content.chars().take(TOO_LONG_CHARS).collect();
     vec![Message::new(Role::User, format!("{beginning}…")), Message::new(Role::Assistant, format!("({outcome})"))]
+}
+
+/// Whether the step is an answer to what has one already: two may come at one moment, and the first is the answer.
+#[must_use]
+pub(crate) fn is_late(steps: &[Step], index: usize) -> bool {
+    let Step::Answered { call, .. } = &steps[index] else { return false };
+    let before = steps[..index].iter().rev().find(|step| step.call() == Some(call));
+    !matches!(before, Some(Step::Asked { .. }))
 }
 
 /// Whether a reply has neither text nor calls.
