@@ -31,16 +31,15 @@ const WELL: &str = "asks for updates";
 
 /// Asks until it cannot go on.
 pub(super) async fn poll(intake: &Intake, health: &Reporter) -> TelegramError {
-    let mut offset = 0;
-    let mut failures = 0;
+    let (mut next, mut failures) = (Next::default(), 0);
     health.well(WELL);
     loop {
-        let asked = timeout(STALLED, intake.api.get_updates(offset, WAIT, ALLOWED)).await;
+        let asked = timeout(STALLED, intake.api.get_updates(next.offset, WAIT, ALLOWED)).await;
         let error = match asked {
             Ok(Ok(updates)) => {
                 health.well(WELL);
                 failures = 0;
-                offset = take_all(intake, health, updates).await.unwrap_or(offset);
+                take_all(intake, health, updates, &mut next).await;
                 continue;
             }
             Ok(Err(error)) => error,
@@ -71,12 +70,42 @@ pub(super) async fn poll(intake: &Intake, health: &Reporter) -> TelegramError {
     }
 }
 
-/// Takes updates in, stops first, the others in order; the offset that acknowledges them. `None`: there were none.
-async fn take_all(intake: &Intake, health: &Reporter, updates: Vec<Value>) -> Option<i64> {
+/// What to ask for next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Next {
+    /// Acknowledges what has a lower number; 0: nothing is known yet.
+    offset: i64,
+    /// This number was not among updates that go on behind it, and was asked for.
+    is_missing: bool,
+}
+
+impl Next {
+    /// Of updates with these numbers, in order, which to take in: those below the offset that there is then. Where a number is missing those
+    /// behind it are asked for once more, since they may have come before it; if it is missing still there is none, for Telegram leaves some out.
+    fn take(&mut self, ids: &[i64]) {
+        let Some((first, last)) = ids.first().zip(ids.last()) else { return };
+        let mut offset = if self.offset == 0 { *first } else { self.offset };
+        for id in ids {
+            offset += i64::from(*id == offset);
+        }
+        let is_gap = *last >= offset;
+        if is_gap && self.is_missing && offset == self.offset {
+            offset = last + 1;
+        }
+        *self = Self { offset, is_missing: *last >= offset };
+    }
+}
+
+/// Takes updates in, stops first, the others in order.
+async fn take_all(intake: &Intake, health: &Reporter, updates: Vec<Value>, next: &mut Next) {
     let mut updates: Vec<(i64, Value)> = updates.into_iter().filter_map(|raw| Some((raw.get("update_id")?.as_i64()?, raw))).collect();
+    if updates.is_empty() {
+        return;
+    }
     updates.sort_by_key(|(id, _)| *id);
-    let (last, _) = updates.last()?;
-    let offset = last + 1;
+    let ids: Vec<i64> = updates.iter().map(|(id, _)| *id).collect();
+    next.take(&ids);
+    updates.retain(|(id, _)| *id < next.offset);
     health.updates();
     if updates.len() > 1 {
         for (_, raw) in &updates {
@@ -88,7 +117,6 @@ async fn take_all(intake: &Intake, health: &Reporter, updates: Vec<Value>) -> Op
     for (_, raw) in &updates {
         take(intake, health, raw).await;
     }
-    Some(offset)
 }
 
 /// Takes an update in, for as long as that takes: what the journal does not have is not acknowledged.
@@ -147,6 +175,28 @@ mod tests {
         assert_eq!(questions[0]["allowed_updates"], json!(ALLOWED));
         assert_eq!((bench.open().await, bench.said().await), (vec![turn("1", "after")], vec![("1".into(), "stopped".into())]));
         assert_eq!((seen.borrow().state.as_str(), seen.borrow().last_update.is_some()), (WELL, true));
+    }
+
+    #[test]
+    fn nothing_is_acknowledged_that_may_come_still() {
+        let mut next = Next::default();
+        for (ids, offset, is_missing) in [
+            (&[5, 6, 7][..], 8, false),
+            // Known ones, and one that comes before its time.
+            (&[6, 8, 11], 9, true),
+            (&[9, 10, 11], 12, false),
+            // What is not there the second time is not there.
+            (&[14, 16], 12, true),
+            (&[14, 16], 17, false),
+            (&[3], 17, false),
+            (&[], 17, false),
+            (&[19], 17, true),
+            (&[17, 19], 18, true),
+            (&[19], 20, false),
+        ] {
+            next.take(ids);
+            assert_eq!(next, Next { offset, is_missing }, "after {ids:?}");
+        }
     }
 
     #[test]
