@@ -185,8 +185,20 @@ impl Codes {
             })
         };
         keep(&mut kept, most);
-        let enough = query.enough(&kept).max(nth(&kept, least));
-        kept.into_iter().filter(|(distance, _)| *distance <= enough).map(|(_, place)| place).collect()
+        let (enough, least) = (self.enough(query, &kept), nth(&kept, least));
+        let is_near = |(distance, place): &(i16, u32)| {
+            let wrong = query.wrong[usize::from(self.nearby[*place as usize])];
+            distance.saturating_sub(wrong) <= enough || *distance <= least
+        };
+        kept.into_iter().filter(is_near).map(|(_, place)| place).collect()
+    }
+
+    /// A distance beyond which nothing is looked for: that of the [`limits::WATCHED`]th, and by what the signs may be wrong about those.
+    fn enough(&self, query: &Query<'_>, kept: &[(i16, u32)]) -> i16 {
+        let last = nth(kept, limits::WATCHED);
+        let watched = kept.iter().filter(|(distance, _)| *distance <= last);
+        let wrong = watched.map(|(_, place)| query.wrong[usize::from(self.nearby[*place as usize])]).max();
+        last.saturating_add(wrong.unwrap_or_default())
     }
 
     /// The same of some of the places, each with its distance, the last first. `WORDS` are those of a code; 0: any number.
@@ -208,7 +220,7 @@ impl Codes {
             }
             if kept.len() >= 2 * most {
                 below = keep(&mut kept, most);
-                bar = below.min(query.enough(&kept));
+                bar = below.min(self.enough(query, &kept));
             }
         }
         keep(&mut kept, most);
@@ -228,8 +240,8 @@ struct Query<'a> {
     nearest: Vec<i16>,
     /// The cosine of an angle, by the number of signs that differ.
     cosines: Vec<f32>,
-    /// By how much the signs may be wrong about the nearest.
-    wrong: i16,
+    /// By how much the signs may be wrong about what is there.
+    wrong: Vec<i16>,
 }
 
 impl<'a> Query<'a> {
@@ -241,7 +253,7 @@ impl<'a> Query<'a> {
             (0..centres.len()).map(|number| centres.get(number).map_or(0.0, |centre| product(vector, centre))).collect();
         let rest = |(number, product): (usize, &f32)| (1.0 - 2.0 * product + centres.square(number)).max(0.0).sqrt();
         let rests: Vec<f32> = to_centres.iter().enumerate().map(rest).collect();
-        let (mut nearest, mut deviation) = (vec![i16::MAX; centres.len()], 0.0_f32);
+        let (mut nearest, mut wrong) = (vec![i16::MAX; centres.len()], vec![0; centres.len()]);
         for (number, [least, largest]) in range.iter().enumerate().filter(|(_, range)| **range != NOTHING) {
             let (product, square) = (to_centres[number], centres.square(number));
             let along = if square > 0.0 { product / square } else { 0.0 };
@@ -251,10 +263,11 @@ impl<'a> Query<'a> {
             let upright = (1.0 - product * along).max(0.0).sqrt();
             nearest[number] = steps(product + (along * least).max(along * largest) + longest * upright);
             // The signs of random vectors differ in half of them, give or take half the root of their number; see `products`.
-            deviation = deviation.max(std::f32::consts::FRAC_PI_2 * rests[number] * longest / root);
+            let deviation = std::f32::consts::FRAC_PI_2 * rests[number] * longest / root;
+            #[allow(clippy::cast_possible_truncation, reason = "out of range becomes the nearest in it")]
+            let steps = (limits::SURE * deviation * STEPS) as i16;
+            wrong[number] = steps;
         }
-        #[allow(clippy::cast_possible_truncation, reason = "a few thousand")]
-        let wrong = (limits::SURE * deviation * STEPS) as i16;
         let reach = rests.iter().map(|rest| KEPT * root * rest).collect();
         Self { vector, centres, reach, products: to_centres, nearest, cosines: products(vector.len()), wrong }
     }
@@ -262,11 +275,6 @@ impl<'a> Query<'a> {
     /// How far from it is what differs from a centre in so many other signs than the query does.
     fn distance(&self, nearby: usize, differ: u32, sums: Sums) -> i16 {
         steps(self.products[nearby] + sums.own + self.reach[nearby] * sums.scale * self.cosines.get(differ as usize).unwrap_or(&-1.0))
-    }
-
-    /// A distance beyond which nothing is looked for: that of the [`limits::WATCHED`]th, and by what the signs may be wrong about it.
-    fn enough(&self, kept: &[(i16, u32)]) -> i16 {
-        nth(kept, limits::WATCHED).saturating_add(self.wrong)
     }
 }
 
